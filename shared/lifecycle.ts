@@ -53,17 +53,29 @@ export class Resources implements AsyncDisposable {
   }
 }
 
-/** Resolves with the first SIGTERM or SIGINT; a second one ends the process at once. */
-export function stopSignal(): Promise<NodeJS.Signals> {
+/** Repeats of a signal within this time are one request: a terminal and npm both send it. */
+const repeatedSignalMs = 1_000;
+
+/**
+ * Resolves with the first SIGTERM or SIGINT, or when the parent that holds our IPC channel dies.
+ * A further signal a second or more later ends the process at once.
+ */
+export function stopSignal(): Promise<NodeJS.Signals | "disconnect"> {
   return new Promise((resolve) => {
-    let stopping = false;
+    let stoppingSince: number | undefined;
     const onSignal = (signal: NodeJS.Signals) => {
-      if (stopping) process.exit(130);
-      stopping = true;
+      if (stoppingSince !== undefined && performance.now() - stoppingSince > repeatedSignalMs) {
+        process.exit(130);
+      }
+      stoppingSince ??= performance.now();
       resolve(signal);
     };
     process.on("SIGTERM", onSignal);
     process.on("SIGINT", onSignal);
+    if (process.channel !== undefined) {
+      process.channel?.unref();
+      process.once("disconnect", () => resolve("disconnect"));
+    }
   });
 }
 
