@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// Runs the command line on the project's own Node, whatever Node the host has.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const ownNode = join(here, "..", "node_modules", "node", "bin", "node");
+
+if (!existsSync(ownNode)) {
+  const { status } = spawnSync(process.execPath, [join(here, "../deploy/local/install.mjs")], {
+    stdio: ["ignore", 2, 2],
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
+const { status, signal } = spawnSync(
+  existsSync(ownNode) ? ownNode : process.execPath,
+  [join(here, "main.ts"), ...process.argv.slice(2)],
+  { stdio: "inherit" },
+);
+process.exit(signal === null ? (status ?? 1) : 130);

@@ -1,0 +1,98 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { ConfigError } from "../shared/config.ts";
+import { CallFailure } from "./connection.ts";
+import { health } from "./health.ts";
+import { ingest } from "./ingest.ts";
+import { exitCodes, note } from "./output.ts";
+import { remember } from "./remember.ts";
+import { memoryTypes, search } from "./search.ts";
+
+const program = new Command("mahavishnu")
+  .description("The command line of Mahavishnu Memory: a client of its services like any other.")
+  .version(packageJson.version)
+  .showHelpAfterError("(--help shows what there is)")
+  .addHelpText(
+    "after",
+    `
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unhealthy.
+Addresses come from MAHAVISHNU_MEMORY_ADDRESS, MAHAVISHNU_INGESTION_ADDRESS and
+MAHAVISHNU_HEALTH_ADDRESS; start the services with: npm start`,
+  )
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage));
+
+const tenant = () => new Option("--tenant <name>", "whose memory to use (default: default)");
+const json = () => new Option("--json", "print one JSON document instead of a table");
+
+program
+  .command("search <query>")
+  .description("ask all stores one question and get one ranked list")
+  .option("-n, --limit <count>", "at most this many results, 1 to 1000", integer(1, 1000), 10)
+  .option("--min-score <score>", "leave out results below this score, 0 to 1", share, 0)
+  .addOption(new Option("-t, --type <type...>", "only these types").choices(memoryTypes))
+  .option("--agent <id>", "only memories of this agent")
+  .option("--repo <id>", "only memories of this repository")
+  .option("--workflow <id>", "only memories of this workflow")
+  .option("--session <id>", "only memories of this session")
+  .addOption(tenant())
+  .addOption(json())
+  .action(search);
+
+program
+  .command("remember <text>")
+  .description("store a text; - reads it from standard input")
+  .addOption(
+    new Option("-t, --type <type>", "what it is")
+      .choices(["agent", "workflow", "insight"])
+      .default("agent"),
+  )
+  .option("--agent <id>", "the agent that it belongs to")
+  .option("--repo <id>", "the repository that it belongs to")
+  .option("--workflow <id>", "the workflow that it belongs to")
+  .addOption(tenant())
+  .addOption(json())
+  .action(remember);
+
+program
+  .command("ingest <path>")
+  .description("bring a folder's files into the memory; again to bring it up to date")
+  .option("--repo <id>", "the repository's name in the memory (default: the folder's name)")
+  .option("--include <pattern...>", "only files that match, in .gitignore syntax")
+  .option("--exclude <pattern...>", "no files that match, in .gitignore syntax")
+  .option("--chunk-size <tokens>", "largest chunk, 16 to 8192 (default: 1024)", integer(16, 8192))
+  .option(
+    "--chunk-overlap <tokens>",
+    "shared with the chunk before (default: 20)",
+    integer(0, 4096),
+  )
+  .addOption(tenant())
+  .addOption(json())
+  .action(ingest);
+
+program
+  .command("health")
+  .description("show the state of every component")
+  .addOption(json())
+  .action(health);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const known = error instanceof CallFailure || error instanceof ConfigError;
+  note(known ? error.message : String(error instanceof Error ? error.stack : error));
+  process.exitCode = exitCodes.failure;
+}
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`must be a whole number from ${min} to ${max}.`);
+  };
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (text !== "" && value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError("must be a number from 0 to 1.");
+}
