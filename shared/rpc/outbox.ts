@@ -1,0 +1,44 @@
+/**
+ * Bytes handed to the wire and not yet written, above which the sender waits. Enough to keep a
+ * socket busy; a larger window only costs memory per stream.
+ */
+const maxUnsentBytes = 128 * 1024;
+
+/** Counts what is under way to the wire, and makes a fast sender wait for it. */
+export class Outbox {
+  #unsent = 0;
+  #wake: (() => void) | undefined;
+  #closed = false;
+
+  /** Call with a message's size before it is handed over; call the result once it is written. */
+  sending(bytes: number): () => void {
+    this.#unsent += bytes;
+    return () => {
+      this.#unsent -= bytes;
+      if (this.#unsent < maxUnsentBytes) this.#wakeUp();
+    };
+  }
+
+  get full(): boolean {
+    return !this.#closed && this.#unsent >= maxUnsentBytes;
+  }
+
+  /** Resolves when there is room, or when the call is over. */
+  room(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.full) this.#wake = resolve;
+      else resolve();
+    });
+  }
+
+  /** The call is over: nobody will tell what was written. */
+  close(): void {
+    this.#closed = true;
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
