@@ -1,0 +1,53 @@
+import { type SplitOptions, splitText } from "./text-splitter.ts";
+
+/** A piece of a file, as it is embedded and stored. */
+export interface Chunk {
+  /** Its text, as it stands in the file up to blank lines and white space at its ends. */
+  readonly content: string;
+  /** The line of its first character, from 1. */
+  readonly startLine: number;
+  /** The line of its last character. */
+  readonly endLine: number;
+}
+
+/** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
+export const chunkingRevision = 1;
+
+/**
+ * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
+ * earlier one word for word is left out: the file's first passage stands for both.
+ */
+export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
+  const spans = await splitText(text, options);
+  const lines = new LineCounter(text);
+  const chunks = new Map<string, Chunk>();
+  for (const { start, end } of spans) {
+    const content = text.slice(start, end);
+    if (chunks.has(content)) continue;
+    chunks.set(content, { content, startLine: lines.at(start), endLine: lines.at(end - 1) });
+  }
+  return [...chunks.values()];
+}
+
+/** Numbers of lines by position. */
+class LineCounter {
+  readonly #starts = [0];
+
+  constructor(text: string) {
+    for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) {
+      this.#starts.push(at + 1);
+    }
+  }
+
+  /** The line, from 1, that holds the character at this position. */
+  at(position: number): number {
+    let low = 0;
+    let high = this.#starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if ((this.#starts[middle] ?? 0) <= position) low = middle;
+      else high = middle;
+    }
+    return low + 1;
+  }
+}

@@ -1,0 +1,60 @@
+import { hash } from "node:crypto";
+import { join } from "node:path";
+import { isBinaryFileSync } from "isbinaryfile";
+import { holdsPrivateKey, isGeneratedCode, type SkipReason } from "./exclusions.ts";
+import { type Language, languageOf, plainText } from "./languages.ts";
+import { readRegularFile } from "./regular-file.ts";
+import { type FileStamp, stampOf } from "./repository-walk.ts";
+
+/** A file as it was when it was read. */
+export interface SourceFile {
+  /** Relative to the repository. */
+  readonly path: string;
+  readonly stamp: FileStamp;
+  /** SHA-256 of its bytes, lower-case hex. */
+  readonly hash: string;
+  readonly bytes: Buffer;
+}
+
+/** Throws the errors of readRegularFile. */
+export async function readSourceFile(
+  root: string,
+  path: string,
+  maxFileBytes: number,
+): Promise<SourceFile> {
+  const { bytes, stat } = await readRegularFile(join(root, path), maxFileBytes);
+  return { path, stamp: stampOf(stat), hash: hash("sha256", bytes, "hex"), bytes };
+}
+
+/** The text of a file, or why it is passed over. */
+export type FileText =
+  | { readonly kind: "text"; readonly text: string; readonly language: Language }
+  | { readonly kind: "skipped"; readonly reason: SkipReason };
+
+export function textOf(file: Pick<SourceFile, "path" | "bytes">): FileText {
+  const decoded = decode(file.bytes);
+  if (decoded === undefined) return { kind: "skipped", reason: "binary" };
+  // Lines are counted by one character; NUL is refused by PostgreSQL.
+  const text = decoded.replaceAll("\0", "").replace(/\r\n?/g, "\n");
+  const language = languageOf(file.path) ?? plainText;
+  if (text.trim() === "") return { kind: "skipped", reason: "empty" };
+  if (holdsPrivateKey(text)) return { kind: "skipped", reason: "secret" };
+  if (language.code && isGeneratedCode(text)) return { kind: "skipped", reason: "generated" };
+  return { kind: "text", text, language };
+}
+
+/**
+ * Decodes by byte order mark, else as UTF-8, else as windows-1252, which old Western sources are in
+ * and which keeps every word that is ASCII. Undefined where the bytes are no text.
+ */
+function decode(bytes: Buffer): string | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  if (isBinaryFileSync(bytes, { size: bytes.length })) return undefined;
+  try {
+    // The decoder drops a byte order mark.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
