@@ -3,6 +3,8 @@
  * socket busy; a larger window only costs memory per stream.
  */
 const maxUnsentBytes = 128 * 1024;
+/** What a message counts for at least, so that tiny ones do not pile up by the thousands. */
+const minMessageBytes = 256;
 
 /** Counts what is under way to the wire, and makes a fast sender wait for it. */
 export class Outbox {
@@ -12,9 +14,10 @@ export class Outbox {
 
   /** Call with a message's size before it is handed over; call the result once it is written. */
   sending(bytes: number): () => void {
-    this.#unsent += bytes;
+    const counted = Math.max(bytes, minMessageBytes);
+    this.#unsent += counted;
     return () => {
-      this.#unsent -= bytes;
+      this.#unsent -= counted;
       if (this.#unsent < maxUnsentBytes) this.#wakeUp();
     };
   }

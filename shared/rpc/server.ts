@@ -6,6 +6,7 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
   type ServiceDefinition,
+  setLogger,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { sleep } from "../lifecycle.ts";
@@ -73,6 +74,12 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": options.keepaliveMs ?? 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
+  });
+  // Its own lines would not be JSON; they are for who looks into a problem of the transport.
+  setLogger({
+    error: (line) => options.logger.debug({ grpc: line }, "grpc-js"),
+    info: (line) => options.logger.debug({ grpc: line }, "grpc-js"),
+    debug: (line) => options.logger.debug({ grpc: line }, "grpc-js"),
   });
   for (const { desc } of services) {
     server.addService(...definitionOf(desc.typeName, desc.methods));

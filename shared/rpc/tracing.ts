@@ -13,18 +13,21 @@ import {
 import type { AnyNext, AnyRequest, AnyResponse } from "./hosted-method.ts";
 import { whenEnded } from "./stream-end.ts";
 
-const tracer = trace.getTracer("mahavishnu.rpc");
+const tracerName = "mahavishnu.rpc";
 
-/** Continues the caller's trace with a span for the served call. */
+/**
+ * Continues the caller's trace with a span for the served call. Where this process records no
+ * spans, the caller's context is kept all the same, for logs and for calls to peers.
+ */
 export const serverTracing: Interceptor = (next) => (request) => {
-  if (!isTracing()) return next(request);
+  if (!isTracing() && !request.header.has("traceparent")) return next(request);
   const parent = propagation.extract(context.active(), request.header, headersGetter);
   return inSpan(next, request, SpanKind.SERVER, parent, serverFaults);
 };
 
 /** Gives an outgoing call a span and tells the peer about it. */
 export const clientTracing: Interceptor = (next) => (request) => {
-  if (!isTracing()) return next(request);
+  if (!isTracing() && trace.getActiveSpan() === undefined) return next(request);
   return inSpan(next, request, SpanKind.CLIENT, context.active(), allCodes);
 };
 
@@ -32,8 +35,7 @@ export const clientTracing: Interceptor = (next) => (request) => {
 function isTracing(): boolean {
   const provider = trace.getTracerProvider();
   return !(
-    provider instanceof ProxyTracerProvider &&
-    provider.getDelegateTracer("mahavishnu.rpc") === undefined
+    provider instanceof ProxyTracerProvider && provider.getDelegateTracer(tracerName) === undefined
   );
 }
 
@@ -55,7 +57,7 @@ async function inSpan(
   parent: Context,
   errors: { has(code: Code): boolean },
 ): Promise<AnyResponse> {
-  const span = tracer.startSpan(
+  const span = trace.getTracer(tracerName).startSpan(
     `${request.service.typeName}/${request.method.name}`,
     {
       kind,
