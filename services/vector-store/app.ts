@@ -1,0 +1,102 @@
+import { DomainError } from "../../shared/errors.ts";
+import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { Resources } from "../../shared/lifecycle.ts";
+import { createLogger, type Logger } from "../../shared/logging.ts";
+import { Postgres } from "../../shared/postgres/postgres.ts";
+import { postgresReadiness } from "../../shared/postgres/readiness.ts";
+import type { App } from "../../shared/process.ts";
+import { HealthRegistry } from "../../shared/rpc/health.ts";
+import { service, startRpcServer } from "../../shared/rpc/server.ts";
+import type { VectorStoreConfig } from "./config.ts";
+import { vectorStoreHandlers } from "./handlers.ts";
+import { createMetrics } from "./metrics.ts";
+import { PostgresDocumentStore } from "./postgres-store.ts";
+import { watchReadiness } from "./readiness.ts";
+
+/** A probe that takes longer than this counts as failed. */
+const probeTimeoutMs = 5_000;
+
+/**
+ * The vector-store process. It listens at once and serves as soon as the database answers and has
+ * the schema; it stops serving while the database does not answer.
+ */
+export async function createApp(
+  config: VectorStoreConfig,
+  overrides: { readonly logger?: Logger } = {},
+): Promise<App> {
+  const logger = overrides.logger ?? createLogger("vector-store", config.logLevel);
+  await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
+
+  const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
+  const store = new PostgresDocumentStore(postgres);
+  const metrics = createMetrics();
+  resources.defer(
+    "metrics",
+    metrics.observePool(() => postgres.stats()),
+  );
+
+  const health = new HealthRegistry();
+  const server = await startRpcServer({
+    host: config.host,
+    port: config.port,
+    services: [
+      service(
+        VectorStoreService,
+        vectorStoreHandlers({
+          store,
+          logger,
+          metrics,
+          bulkInFlight: config.bulkInFlight,
+          batchInFlight: config.batchInFlight,
+        }),
+      ),
+    ],
+    health,
+    logger,
+    authToken: config.authToken,
+  });
+  resources.defer("server", () => server.shutdown(config.shutdownGraceMs));
+
+  const stop = new AbortController();
+  let schemaKnown = false;
+  const watching = watchReadiness(
+    {
+      check: async (signal) => {
+        // Once the schema is there, that the database answers is all that can change.
+        if (schemaKnown) return await answers(postgres, signal);
+        const { ready, message, warning } = await postgresReadiness(postgres, { signal });
+        if (!ready) throw new Error(message);
+        schemaKnown = true;
+        if (warning !== undefined) logger.warn(warning);
+      },
+      changed: (problem) => {
+        health.set(VectorStoreService.typeName, problem === undefined);
+        if (problem === undefined) logger.info("serving");
+        else logger.warn({ err: problem }, `not serving: ${problem.message}`);
+      },
+      intervalMs: config.probeIntervalMs,
+      timeoutMs: probeTimeoutMs,
+    },
+    stop.signal,
+  );
+  // Closed before the server: nothing may turn SERVING again while it drains.
+  resources.defer("readiness", async () => {
+    stop.abort();
+    await watching;
+  });
+
+  const owned = resources.move();
+  return {
+    address: server.address,
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  };
+}
+
+/** That all connections are busy is no sign that the database is away. */
+async function answers(postgres: Postgres, signal: AbortSignal): Promise<void> {
+  try {
+    await postgres.ping(signal);
+  } catch (error) {
+    if (!(error instanceof DomainError) || error.kind !== "resource_exhausted") throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { DimensionMismatchError, ModelMismatchError } from "./errors.ts";
+import type { Instant } from "./instant.ts";
+
+/** The collection that every database has, and the one meant where none is named. */
+export const defaultCollection = "memories";
+
+export type DistanceName = "cosine" | "euclidean" | "dot_product";
+
+/** The approximate index of a collection. */
+export interface CollectionIndex {
+  readonly kind: "hnsw" | "ivfflat";
+  readonly m: number | undefined;
+  readonly efConstruction: number | undefined;
+  readonly lists: number | undefined;
+}
+
+/** A named set of documents whose vectors come from one model. */
+export interface Collection {
+  readonly name: string;
+  readonly dimension: number;
+  readonly distance: DistanceName;
+  /** Undefined until the first vector claims the collection for its model. */
+  readonly embeddingModel: string | undefined;
+  /** Undefined where every search is exact. */
+  readonly index: CollectionIndex | undefined;
+  readonly createTime: Instant;
+}
+
+/** Throws ModelMismatchError where the collection belongs to another model. */
+export function requireModel({ embeddingModel }: Collection, model: string | undefined): void {
+  if (model === undefined || embeddingModel === undefined || embeddingModel === model) return;
+  throw new ModelMismatchError(embeddingModel, model);
+}
+
+/** Throws DimensionMismatchError; `field` is where the vector stands in the request. */
+export function requireDimension(
+  { dimension }: Collection,
+  vector: readonly number[],
+  field: string,
+): void {
+  if (vector.length !== dimension) {
+    throw new DimensionMismatchError(field, dimension, vector.length);
+  }
+}

@@ -1,0 +1,42 @@
+import {
+  type ConfigSources,
+  configSources,
+  kinds,
+  readSettings,
+  setting,
+} from "../../shared/config.ts";
+import { postgresConfig, postgresSettings } from "../../shared/postgres/config.ts";
+import { processSettings } from "../../shared/process.ts";
+
+export const vectorStoreSettings = {
+  ...processSettings,
+  ...postgresSettings,
+  port: setting(
+    "MAHAVISHNU_VECTOR_STORE_PORT",
+    kinds.port().default(50053),
+    "Port of the vector store",
+  ),
+  bulkInFlight: setting(
+    "MAHAVISHNU_VECTOR_STORE_BULK_IN_FLIGHT",
+    kinds.integer(1, 64).default(4),
+    "Requests of one BulkUpsert stream that are written at the same time",
+  ),
+  batchInFlight: setting(
+    "MAHAVISHNU_VECTOR_STORE_BATCH_IN_FLIGHT",
+    kinds.integer(1, 64).default(4),
+    "Searches of one BatchSearch that run at the same time",
+  ),
+  probeIntervalMs: setting(
+    "MAHAVISHNU_VECTOR_STORE_PROBE_INTERVAL_MS",
+    kinds.integer(10, 600_000).default(2_000),
+    "Time between looks at whether the database answers, in milliseconds",
+  ),
+};
+
+export type VectorStoreConfig = ReturnType<typeof readConfig>;
+
+/** Throws one ConfigError that names every wrong or missing value. */
+export function readConfig(sources: ConfigSources = configSources()) {
+  const values = readSettings(vectorStoreSettings, sources);
+  return { ...values, postgres: postgresConfig(values, "vector-store") };
+}

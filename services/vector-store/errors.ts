@@ -1,0 +1,54 @@
+import { DomainError } from "../../shared/errors.ts";
+
+export class CollectionNotFoundError extends DomainError {
+  override readonly name = "CollectionNotFoundError";
+
+  constructor(collection: string) {
+    super("not_found", "COLLECTION_NOT_FOUND", `there is no collection ${collection}`, {
+      facts: { collection },
+    });
+  }
+}
+
+/** A vector of another model than the collection's: comparing the two would mean nothing. */
+export class ModelMismatchError extends DomainError {
+  override readonly name = "ModelMismatchError";
+
+  constructor(expected: string, actual: string) {
+    const message = `the collection holds vectors of ${expected}, not of ${actual}`;
+    super("failed_precondition", "MODEL_MISMATCH", message, { facts: { expected, actual } });
+  }
+}
+
+export class DimensionMismatchError extends DomainError {
+  override readonly name = "DimensionMismatchError";
+
+  constructor(field: string, expected: number, actual: number) {
+    const message = `${field}: the collection's vectors have ${expected} components, not ${actual}`;
+    super("failed_precondition", "DIMENSION_MISMATCH", message, {
+      facts: { expected: String(expected), actual: String(actual) },
+    });
+  }
+}
+
+/** The content is stored under another id in the same scope. */
+export class DuplicateContentError extends DomainError {
+  override readonly name = "DuplicateContentError";
+
+  constructor(field: string, id: string) {
+    const message = `${field}: the document ${id} has this content in the same scope`;
+    super("already_exists", "DUPLICATE_CONTENT", message, { facts: { id } });
+  }
+}
+
+/** Other writers kept changing the same documents for longer than it is sensible to go on. */
+export class WriteConflictError extends DomainError {
+  override readonly name = "WriteConflictError";
+
+  constructor(cause?: unknown) {
+    super("aborted", "CONFLICT", "other writers keep changing the same documents", {
+      retryAfterMs: 100,
+      cause,
+    });
+  }
+}

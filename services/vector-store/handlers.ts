@@ -1,0 +1,186 @@
+import { Violations } from "../../shared/errors.ts";
+import type { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import type { Logger } from "../../shared/logging.ts";
+import { callContext } from "../../shared/rpc/call-context.ts";
+import { itemError } from "../../shared/rpc/item-error.ts";
+import type { ServiceImpl } from "../../shared/rpc/service.ts";
+import { concurrently } from "./concurrently.ts";
+import { collectionMessage, documentMessage, hitMessage, modeMessage } from "./convert.ts";
+import type { VectorStoreMetrics } from "./metrics.ts";
+import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
+import { bulkUpsert } from "./rpc/bulk-upsert.ts";
+import {
+  parseCollectionName,
+  requireCollectionName,
+  requireIds,
+  requirePageSize,
+} from "./rpc/names.ts";
+import { parseFilter } from "./rpc/parse-filter.ts";
+import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
+import { parseSelection } from "./rpc/parse-selection.ts";
+import { upsert } from "./rpc/upsert.ts";
+import type { DocumentStore } from "./store.ts";
+
+export interface HandlerParts {
+  readonly store: DocumentStore;
+  readonly logger: Logger;
+  readonly metrics: VectorStoreMetrics;
+  /** Requests of one BulkUpsert stream that are written at the same time. */
+  readonly bulkInFlight: number;
+  /** Searches of one BatchSearch that run at the same time. */
+  readonly batchInFlight: number;
+}
+
+const maxIdsRead = 1_000;
+
+/** What is served; the methods left out answer UNIMPLEMENTED. */
+export function vectorStoreHandlers({
+  store,
+  logger,
+  metrics,
+  bulkInFlight,
+  batchInFlight,
+}: HandlerParts): Partial<ServiceImpl<typeof VectorStoreService>> {
+  const onUnexpected = (error: unknown) => {
+    logger.error({ err: error }, "an item of a batch failed by a fault of ours");
+  };
+  return {
+    async getCollection({ name }, context) {
+      const { tenant, signal } = callContext(context);
+      const collection = await store.collection(parseCollectionName(name, "name"), signal);
+      const count = await store.count(tenant, collection.name, undefined, signal);
+      return { collection: collectionMessage(collection, count) };
+    },
+
+    async listCollections({ pageSize, pageToken }, context) {
+      const { tenant, signal } = callContext(context);
+      const violations = new Violations();
+      const size = requirePageSize(pageSize, violations);
+      violations.throwIfAny();
+      const question = fingerprint("collections");
+      const after = decodePageToken(pageToken, question);
+      const found = await store.collections(after, size + 1, signal);
+      const page = found.slice(0, size);
+      const collections = [];
+      for (const one of page) {
+        const count = await store.count(tenant, one.name, undefined, signal);
+        collections.push(collectionMessage(one, count));
+      }
+      const last = page.at(-1);
+      const more = found.length > page.length && last !== undefined;
+      return {
+        collections,
+        nextPageToken: more ? encodePageToken({ question, after: last.name }) : "",
+      };
+    },
+
+    async upsertDocuments(request, context) {
+      const { tenant, signal } = callContext(context);
+      const results = await upsert(store, tenant, request, signal);
+      metrics.stored(results);
+      return { results };
+    },
+
+    async *bulkUpsert(requests, context) {
+      const { tenant, signal, stopping } = callContext(context);
+      const options = { store, tenant, signal, stopping, onUnexpected, inFlight: bulkInFlight };
+      for await (const acknowledgement of bulkUpsert(requests, options)) {
+        metrics.stored(acknowledgement.results ?? []);
+        yield acknowledgement;
+      }
+    },
+
+    async search(request, context) {
+      const { tenant, signal } = callContext(context);
+      const collection = parseCollectionName(request.collection);
+      const query = parseSearch(request);
+      const hits = await metrics.timed(query.mode, () =>
+        store.search(tenant, collection, query, signal),
+      );
+      return { hits: hits.map(hitMessage), mode: modeMessage(query) };
+    },
+
+    async batchSearch(request, context) {
+      const { tenant, signal } = callContext(context);
+      const violations = new Violations();
+      const name = requireCollectionName(request.collection, "collection", violations);
+      violations.require(
+        request.searches.length >= 1 && request.searches.length <= searchBounds.searchesInBatch,
+        "searches",
+        `must hold 1 to ${searchBounds.searchesInBatch} searches`,
+      );
+      violations.throwIfAny();
+      // An unknown collection fails the call, not each of its searches.
+      const collection = await store.collection(name, signal);
+      const results = await concurrently(request.searches, batchInFlight, async (search, i) => {
+        try {
+          const query = parseSearch(search, `searches[${i}].`);
+          const hits = await metrics.timed(query.mode, () =>
+            store.search(tenant, collection.name, query, signal),
+          );
+          const value = { hits: hits.map(hitMessage), mode: modeMessage(query) };
+          return { result: { case: "response" as const, value } };
+        } catch (error) {
+          if (signal.aborted) throw error;
+          const value = itemError(error, undefined, { onUnexpected });
+          return { result: { case: "error" as const, value } };
+        }
+      });
+      return { results };
+    },
+
+    async getDocuments(request, context) {
+      const { tenant, signal } = callContext(context);
+      const violations = new Violations();
+      const collection = requireCollectionName(request.collection, "collection", violations);
+      requireIds(request.ids, maxIdsRead, violations);
+      violations.throwIfAny();
+      const { ids, includeVectors } = request;
+      const documents = await store.get(tenant, collection, ids, includeVectors, signal);
+      return { documents: documents.map(documentMessage) };
+    },
+
+    async listDocuments(request, context) {
+      const { tenant, signal } = callContext(context);
+      const violations = new Violations();
+      const collection = requireCollectionName(request.collection, "collection", violations);
+      const filter = parseFilter(request.filter, "filter", violations);
+      const pageSize = requirePageSize(request.pageSize, violations);
+      violations.throwIfAny();
+      const question = fingerprint({ collection, filter });
+      const page = await store.list(
+        tenant,
+        collection,
+        {
+          filter,
+          after: decodePageToken(request.pageToken, question),
+          limit: pageSize,
+          includeVectors: request.includeVectors,
+        },
+        signal,
+      );
+      const last = page.documents.at(-1);
+      const more = page.more && last !== undefined;
+      return {
+        documents: page.documents.map(documentMessage),
+        nextPageToken: more ? encodePageToken({ question, after: last.id }) : "",
+      };
+    },
+
+    async countDocuments(request, context) {
+      const { tenant, signal } = callContext(context);
+      const violations = new Violations();
+      const collection = requireCollectionName(request.collection, "collection", violations);
+      const filter = parseFilter(request.filter, "filter", violations);
+      violations.throwIfAny();
+      return { count: await store.count(tenant, collection, filter, signal) };
+    },
+
+    async deleteDocuments(request, context) {
+      const { tenant, signal } = callContext(context);
+      const collection = parseCollectionName(request.collection);
+      const selection = parseSelection(request);
+      return { deletedCount: await store.delete(tenant, collection, selection, signal) };
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import type { StoredDocument } from "./document.ts";
+import type { Filter } from "./filter.ts";
+
+/** How much the vector part weighs in a hybrid score; the text part weighs the rest. */
+export const hybridVectorWeight = 0.5;
+
+/** Saturation of repeated words, and how much a document's length counts, in BM25. */
+export const bm25 = { k1: 1.2, b: 0.75 } as const;
+
+/** How many candidates each leg of a hybrid search brings. */
+export function hybridCandidates(limit: number): number {
+  return Math.max(4 * limit, 50);
+}
+
+export type SearchBy =
+  | { readonly mode: "vector"; readonly vector: readonly number[] }
+  | { readonly mode: "text"; readonly text: string }
+  | { readonly mode: "hybrid"; readonly vector: readonly number[]; readonly text: string };
+
+/** A search whose every part is within its bounds. */
+export type SearchQuery = SearchBy & {
+  /** Undefined: every document. */
+  readonly filter: Filter | undefined;
+  /** 1 to 1,000. */
+  readonly limit: number;
+  /** 0 to 1. */
+  readonly minScore: number;
+  /** The model that made the vector; undefined: not checked. */
+  readonly model: string | undefined;
+  readonly includeVectors: boolean;
+};
+
+/** A document found, with scores of 0 to 1. */
+export interface Hit {
+  readonly document: StoredDocument;
+  readonly score: number;
+  readonly vectorScore: number | undefined;
+  readonly textScore: number | undefined;
+}

@@ -1,0 +1,55 @@
+import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
+import type { MemoryTypeName, StoredDocument } from "../document.ts";
+import type { JsonObject } from "../json.ts";
+
+/** Expired documents are never returned, whether they are still there or not. */
+export const isLive = "(m.expires_at is null or m.expires_at > now())";
+
+const micros = (column: string) => `(extract(epoch from ${column}) * 1000000)::bigint`;
+
+/** The select list of documents, of the table alias `m`. Times are exact, to the microsecond. */
+export function documentColumns(includeVectors: boolean): string {
+  return [
+    "m.id, m.content, m.memory_type, m.source_system, m.agent_id, m.workflow_id, m.repo_id",
+    "m.metadata, m.content_hash",
+    `${micros("m.created_at")} as created_micros`,
+    `${micros("m.updated_at")} as updated_micros`,
+    `${micros("m.expires_at")} as expires_micros`,
+    ...(includeVectors ? ["vector_send(m.embedding) as embedding"] : []),
+  ].join(", ");
+}
+
+/** A row of `documentColumns` as node-postgres gives it. */
+export interface DocumentRow {
+  readonly id: string;
+  readonly content: string;
+  readonly memory_type: MemoryTypeName;
+  readonly source_system: string;
+  readonly agent_id: string | null;
+  readonly workflow_id: string | null;
+  readonly repo_id: string | null;
+  readonly metadata: JsonObject;
+  readonly content_hash: string;
+  readonly created_micros: string;
+  readonly updated_micros: string;
+  readonly expires_micros: string | null;
+  readonly embedding?: Buffer | null;
+}
+
+export function documentOfRow(row: DocumentRow): StoredDocument {
+  return {
+    id: row.id,
+    content: row.content,
+    vector: row.embedding ? decodeVector(row.embedding) : undefined,
+    memoryType: row.memory_type,
+    sourceSystem: row.source_system,
+    agentId: row.agent_id ?? undefined,
+    workflowId: row.workflow_id ?? undefined,
+    repoId: row.repo_id ?? undefined,
+    metadata: row.metadata,
+    contentHash: row.content_hash,
+    createTime: BigInt(row.created_micros),
+    updateTime: BigInt(row.updated_micros),
+    expireTime: row.expires_micros === null ? undefined : BigInt(row.expires_micros),
+  };
+}

@@ -1,0 +1,275 @@
+import {
+  encodeBoolArray,
+  encodeJsonbArray,
+  encodeTextArray,
+  encodeTimestamptzArray,
+} from "../../../shared/postgres/array-codec.ts";
+import type { Queryable } from "../../../shared/postgres/postgres.ts";
+import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
+import type { NewDocument, WriteResult } from "../document.ts";
+import { WriteConflictError } from "../errors.ts";
+import {
+  contentKey,
+  type Deduplication,
+  type ExistingDocument,
+  type PlannedDocument,
+  planWrite,
+} from "../write-plan.ts";
+
+/**
+ * How often one transaction looks again after another writer was quicker. Every round but the
+ * last follows a commit of somebody else on the same documents.
+ */
+const maxRounds = 10;
+
+/** The writing of one request's documents, inside of a transaction. */
+export class DocumentWrites {
+  readonly #tx: Queryable;
+  readonly #tenant: string;
+  readonly #vectorOid: number;
+
+  /** `vectorOid` is the object id of the type vector; `tx` ends with the call's signal. */
+  constructor(tx: Queryable, tenant: string, vectorOid: number) {
+    this.#tx = tx;
+    this.#tenant = tenant;
+    this.#vectorOid = vectorOid;
+  }
+
+  /** One result a document, in their order. */
+  async run(documents: readonly NewDocument[]): Promise<WriteResult[]> {
+    const results = new Map<number, WriteResult>();
+    let pending = inLockOrder(documents.map((document, position) => ({ document, position })));
+    for (let round = 0; pending.length > 0; round++) {
+      if (round === maxRounds) throw new WriteConflictError();
+      pending = await this.#round(pending, results);
+    }
+    return documents.map((_, position) => {
+      const result = results.get(position);
+      if (result === undefined) throw new Error(`no result for document ${position}`);
+      return result;
+    });
+  }
+
+  /** Does what can be done at once; returns the documents that are to be looked at again. */
+  async #round(
+    pending: readonly PlannedDocument[],
+    results: Map<number, WriteResult>,
+  ): Promise<PlannedDocument[]> {
+    const plan = planWrite(pending, await this.#existing(pending));
+    const again = [...plan.later];
+    if (plan.removals.length > 0) await this.#removeExpired(plan.removals);
+    for (const { position, id } of plan.refusals) {
+      results.set(position, { outcome: "duplicate_content", id });
+    }
+    for (const wave of plan.updateWaves) {
+      again.push(...settle(wave, await this.#update(wave), "updated", results));
+    }
+    if (plan.inserts.length > 0) {
+      again.push(...settle(plan.inserts, await this.#insert(plan.inserts), "created", results));
+    }
+    await this.#fillHolders(plan.deduplications);
+    for (const { position, id } of plan.deduplications) {
+      results.set(position, { outcome: "deduplicated", id });
+    }
+    return inLockOrder(again);
+  }
+
+  /** What is stored under the documents' ids, or with their content in their scope. */
+  async #existing(pending: readonly PlannedDocument[]): Promise<ExistingDocument[]> {
+    const documents = pending.map((one) => one.document);
+    const ids = documents.filter((one) => one.idGiven).map((one) => one.id);
+    // By columns and not by triples, so that both halves are index scans whatever the statistics.
+    const { rows } = await this.#tx.query<ExistingRow>(
+      `select ${existingColumns} from memories m where m.tenant = $1 and m.id = any($2::text[])
+      union all
+      select ${existingColumns} from memories m
+      where m.tenant = $1 and m.content_hash = any($3::text[])
+        and m.memory_type = any($4::text[]) and m.dedup_scope = any($5::text[])
+        and m.id <> all($2::text[])`,
+      [
+        this.#tenant,
+        encodeTextArray(ids),
+        encodeTextArray(documents.map((one) => one.contentHash)),
+        encodeTextArray(distinct(documents.map((one) => one.memoryType))),
+        encodeTextArray(distinct(documents.map((one) => one.dedupScope))),
+      ],
+    );
+    const wanted = new Set(documents.map(contentKey));
+    const given = new Set(ids);
+    return rows.map(existingOfRow).filter((one) => given.has(one.id) || wanted.has(one.key));
+  }
+
+  async #removeExpired(ids: readonly string[]): Promise<void> {
+    await this.#tx.query(
+      "delete from memories where tenant = $1 and id = any($2::text[]) and expires_at <= now()",
+      [this.#tenant, ids],
+    );
+  }
+
+  /** Inserts those that no other writer has stored meanwhile; returns their ids. */
+  async #insert(planned: readonly PlannedDocument[]): Promise<Set<string>> {
+    const { rows } = await this.#tx.query<{ id: string }>(
+      `insert into memories (tenant, ${inputColumns}, updated_at)
+      select $1, i.id, i.content, i.embedding, i.memory_type, i.source_system, i.agent_id,
+        i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
+        coalesce(least(i.created_at, now()), now()), i.expires_at, now()
+      from ${input}
+      on conflict do nothing
+      returning id`,
+      [this.#tenant, ...this.#inputArrays(planned)],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /** Replaces those that are still there; returns their ids. */
+  async #update(planned: readonly PlannedDocument[]): Promise<Set<string>> {
+    const { rows } = await this.#tx.query<{ id: string }>(
+      `update memories m set
+        content = i.content,
+        embedding = case
+          when i.embedding is null and m.content_hash = i.content_hash then m.embedding
+          else i.embedding
+        end,
+        memory_type = i.memory_type, source_system = i.source_system, agent_id = i.agent_id,
+        workflow_id = i.workflow_id, repo_id = i.repo_id, metadata = i.metadata,
+        content_hash = i.content_hash, dedup_scope = i.dedup_scope,
+        created_at = coalesce(least(i.created_at, now()), m.created_at),
+        expires_at = i.expires_at, updated_at = now()
+      from ${input}
+      where m.tenant = $1 and m.id = i.id
+      returning m.id`,
+      [this.#tenant, ...this.#inputArrays(planned)],
+    );
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /** Gives holders what they lack and their duplicates bring. */
+  async #fillHolders(deduplications: readonly Deduplication[]): Promise<void> {
+    const fills = deduplications.filter((one) => one.takesVector || one.takesExpiry);
+    if (fills.length === 0) return;
+    await this.#tx.query(
+      `update memories m set
+        embedding = coalesce(m.embedding, i.embedding),
+        expires_at = case when i.takes_expiry then i.expires_at else m.expires_at end,
+        updated_at = now()
+      from (
+        -- One row a holder: two duplicates may bring one a vector, the other an expiry.
+        select id, (array_agg(embedding) filter (where embedding is not null))[1] as embedding,
+          bool_or(takes_expiry) as takes_expiry,
+          max(expires_at) filter (where takes_expiry) as expires_at
+        from unnest($2::text[], $3::vector[], $4::boolean[], $5::timestamptz[])
+          given(id, embedding, takes_expiry, expires_at)
+        group by id
+      ) i
+      where m.tenant = $1 and m.id = i.id`,
+      [
+        this.#tenant,
+        encodeTextArray(fills.map((one) => one.id)),
+        this.#vectors(fills.map((one) => (one.takesVector ? one.document.vector : undefined))),
+        encodeBoolArray(fills.map((one) => one.takesExpiry)),
+        encodeTimestamptzArray(fills.map((one) => one.document.expireTime ?? null)),
+      ],
+    );
+  }
+
+  #inputArrays(planned: readonly PlannedDocument[]): Buffer[] {
+    const documents = planned.map((one) => one.document);
+    const texts = (value: (one: NewDocument) => string | undefined) =>
+      encodeTextArray(documents.map((one) => value(one) ?? null));
+    return [
+      texts((one) => one.id),
+      texts((one) => one.content),
+      this.#vectors(documents.map((one) => one.vector)),
+      texts((one) => one.memoryType),
+      texts((one) => one.sourceSystem),
+      texts((one) => one.agentId),
+      texts((one) => one.workflowId),
+      texts((one) => one.repoId),
+      encodeJsonbArray(documents.map((one) => one.metadata)),
+      texts((one) => one.contentHash),
+      texts((one) => one.dedupScope),
+      encodeTimestamptzArray(documents.map((one) => one.createTime ?? null)),
+      encodeTimestamptzArray(documents.map((one) => one.expireTime ?? null)),
+    ];
+  }
+
+  #vectors(vectors: readonly NewDocument["vector"][]): Buffer {
+    return encodeVectorArray(
+      vectors.map((one) => one ?? null),
+      this.#vectorOid,
+    );
+  }
+}
+
+const inputColumns =
+  "id, content, embedding, memory_type, source_system, agent_id, workflow_id, repo_id, " +
+  "metadata, content_hash, dedup_scope, created_at, expires_at";
+
+/** Parameters 2 to 14 as rows. */
+const input =
+  "unnest($2::text[], $3::text[], $4::vector[], $5::text[], $6::text[], $7::text[], $8::text[], " +
+  "$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[]) " +
+  `i(${inputColumns})`;
+
+const existingColumns =
+  "m.id, m.memory_type, m.content_hash, m.dedup_scope, m.embedding is not null as has_vector, " +
+  "(extract(epoch from m.expires_at) * 1000000)::bigint as expires_micros, " +
+  "coalesce(m.expires_at <= now(), false) as expired";
+
+interface ExistingRow {
+  readonly id: string;
+  readonly memory_type: string;
+  readonly content_hash: string;
+  readonly dedup_scope: string;
+  readonly has_vector: boolean;
+  readonly expires_micros: string | null;
+  readonly expired: boolean;
+}
+
+function existingOfRow(row: ExistingRow): ExistingDocument {
+  return {
+    id: row.id,
+    key: contentKey({
+      contentHash: row.content_hash,
+      memoryType: row.memory_type,
+      dedupScope: row.dedup_scope,
+    }),
+    hasVector: row.has_vector,
+    expireTime: row.expires_micros === null ? undefined : BigInt(row.expires_micros),
+    expired: row.expired,
+  };
+}
+
+/** Notes the outcome of those whose id was written; returns the others. */
+function settle(
+  planned: readonly PlannedDocument[],
+  written: ReadonlySet<string>,
+  outcome: "created" | "updated",
+  results: Map<number, WriteResult>,
+): PlannedDocument[] {
+  const others: PlannedDocument[] = [];
+  for (const one of planned) {
+    const { id } = one.document;
+    if (written.has(id)) results.set(one.position, { outcome, id });
+    else others.push(one);
+  }
+  return others;
+}
+
+/**
+ * All writers take the entries of the content index in the same order, and so wait for each other
+ * without ever waiting in a circle.
+ */
+function inLockOrder(planned: readonly PlannedDocument[]): PlannedDocument[] {
+  return planned
+    .map((one) => ({ one, key: contentKey(one.document) }))
+    .sort((a, b) => {
+      if (a.key !== b.key) return a.key < b.key ? -1 : 1;
+      return a.one.position - b.one.position;
+    })
+    .map(({ one }) => one);
+}
+
+function distinct(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

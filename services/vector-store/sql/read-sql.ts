@@ -1,0 +1,86 @@
+import type { Filter } from "../filter.ts";
+import type { ListQuery, Selection } from "../store.ts";
+import { documentColumns, isLive } from "./document-row.ts";
+import { filterSql } from "./filter-sql.ts";
+import { SqlParameters, type Statement } from "./parameters.ts";
+
+/** Bytes of contents and metadata in one page; with all else it stays well below a message. */
+const maxPageBytes = 8 * 1024 * 1024;
+
+export function getStatement(
+  tenant: string,
+  ids: readonly string[],
+  includeVectors: boolean,
+): Statement {
+  const { parameters, inTenant } = begin(tenant);
+  const text = `
+select ${documentColumns(includeVectors)}
+from memories m
+where ${inTenant} and m.id = any(${parameters.add(ids)}::text[]) and ${isLive}`;
+  return { text, parameters };
+}
+
+/**
+ * A page of at most `limit` documents and as many bytes as fit into a message, but one document
+ * at least; `more` is true in every row where others follow the page. Sizes are known without
+ * reading the contents.
+ */
+export function listStatement(tenant: string, query: ListQuery): Statement {
+  const { parameters, inTenant } = begin(tenant);
+  const after = query.after === undefined ? "" : ` and m.id > ${parameters.add(query.after)}::text`;
+  const filter = filtered(query.filter, parameters);
+  const limit = `${parameters.add(query.limit)}::int`;
+  const text = `
+with found as materialized (
+  select m.id, octet_length(m.content) + pg_column_size(m.metadata) as bytes
+  from memories m
+  where ${inTenant} and ${isLive}${after}${filter}
+  order by m.id
+  limit ${limit} + 1
+),
+sized as (
+  select id, row_number() over by_id as position, sum(bytes) over by_id as bytes
+  from found window by_id as (order by id)
+),
+page as materialized (
+  select id from sized
+  where position <= ${limit} and (position = 1 or bytes <= ${maxPageBytes})
+)
+select ${documentColumns(query.includeVectors)},
+  (select count(*) from found) > (select count(*) from page) as more
+from page join memories m on ${inTenant} and m.id = page.id
+order by m.id`;
+  return { text, parameters };
+}
+
+export function countStatement(tenant: string, filter: Filter | undefined): Statement {
+  const { parameters, inTenant } = begin(tenant);
+  const text = `
+select count(*) as count from memories m
+where ${inTenant} and ${isLive}${filtered(filter, parameters)}`;
+  return { text, parameters };
+}
+
+/** Expired documents go too; only those that could still be seen are counted. */
+export function deleteStatement(tenant: string, selection: Selection): Statement {
+  const { parameters, inTenant } = begin(tenant);
+  const which =
+    selection.by === "ids"
+      ? ` and m.id = any(${parameters.add(selection.ids)}::text[])`
+      : filtered(selection.by === "filter" ? selection.filter : undefined, parameters);
+  const text = `
+with gone as (
+  delete from memories m where ${inTenant}${which} returning ${isLive} as live
+)
+select count(*) as count from gone where live`;
+  return { text, parameters };
+}
+
+function begin(tenant: string): { parameters: SqlParameters; inTenant: string } {
+  const parameters = new SqlParameters();
+  return { parameters, inTenant: `m.tenant = ${parameters.add(tenant)}` };
+}
+
+function filtered(filter: Filter | undefined, parameters: SqlParameters): string {
+  return filter === undefined ? "" : ` and ${filterSql(filter, parameters)}`;
+}
