@@ -64,6 +64,7 @@ export async function runProcess<C extends ProcessConfig>(
     await using _telemetry = await startTelemetry({
       service: name,
       otlpEndpoint: config.otlpEndpoint,
+      logger,
     });
     await using app = await createApp(config, { logger });
     logger.info({ address: app.address, pid: process.pid }, "listening");

@@ -1,3 +1,4 @@
+import { DomainError } from "../../shared/errors.ts";
 import {
   type Component,
   type ComponentHealth,
@@ -81,7 +82,9 @@ export class ComponentProbe {
     } catch (error) {
       if (lifetime.aborted) return this.#failing("the health process is stopping");
       if (timeout.aborted) return this.#failing(`did not answer within ${timeoutMs} ms`);
-      if (error instanceof ProbeFailure) return this.#failing(error.message);
+      // Both are worded for people; a driver's or a system's error is not.
+      if (error instanceof ProbeFailure || error instanceof DomainError)
+        return this.#failing(error.message);
       this.#listener.failed(this.name, error);
       return this.#failing("the probe failed");
     }
