@@ -1,5 +1,9 @@
 const plainWord = /^[a-z]{4,}$/;
 const hasVowel = /[aeiouy]/;
+/** Words whose ending is none. */
+const whole = new Set(
+  "embed hundred sacred during nothing something anything everything morning evening".split(" "),
+);
 const doubledEnd = /([bdgmnprt])\1$/;
 
 /** Endings, tried in order, and what takes their place; the rest must keep `min` letters. */
@@ -44,6 +48,7 @@ function withoutPlural(word: string): string {
 }
 
 function withoutEnding(word: string): string {
+  if (whole.has(word) || word.endsWith("eed")) return word;
   for (const [ending, instead, min] of endings) {
     if (!word.endsWith(ending)) continue;
     const rest = word.slice(0, -ending.length);
@@ -56,7 +61,7 @@ function withoutEnding(word: string): string {
 /** Makes `configure`, `configur(ed)` and `configurat(ion)` meet, and `query` and `queri(es)`. */
 function foldEnd(word: string): string {
   let folded = word;
-  if (folded.length > 4 && folded.endsWith("e")) folded = folded.slice(0, -1);
+  if (folded.length > 3 && folded.endsWith("e")) folded = folded.slice(0, -1);
   if (folded.length > 6 && folded.endsWith("at")) folded = folded.slice(0, -2);
   if (folded.length > 3 && folded.endsWith("y")) folded = `${folded.slice(0, -1)}i`;
   return folded;

@@ -4,6 +4,11 @@ import { englishStem } from "./english-stem.ts";
 const segmentLength = 8_192;
 /** A longer run of letters and digits is no word; it is cut into pieces of this length. */
 const longestWord = 48;
+/**
+ * Different features of one kind that are told apart; later ones of a text with more are left out.
+ * A book has fewer words, if not pairs of them. Larger tables would hold the event loop as they grow.
+ */
+const mostFeatures = 32_768;
 
 const ascii = /^[\0-\x7f]*$/;
 const asciiWords = /[A-Za-z0-9_]+/g;
@@ -25,7 +30,7 @@ export interface LexicalFeatures {
   readonly words: Map<string, { readonly stem: string; count: number }>;
   /** Neighbouring words, by their stems with a space between; stop words are skipped over. */
   readonly pairs: Map<string, number>;
-  /** Names such as `getUserName` or `user_name`, run together in lower case. */
+  /** Names such as `getUserName` or `user_name`, run together in lower case, as stems. */
   readonly compounds: Map<string, number>;
   /** Single characters and neighbouring pairs of unspaced scripts. */
   readonly characters: Map<string, number>;
@@ -135,14 +140,18 @@ class SegmentReader {
       .split("_")
       .filter((part) => part !== "");
     for (const part of parts) this.#addPlainWord(foldCase(part));
-    if (parts.length > 1) increment(this.#features.compounds, foldCase(parts.join("")));
+    if (parts.length > 1) {
+      increment(this.#features.compounds, englishStem(foldCase(parts.join(""))));
+    }
   }
 
   #addPlainWord(word: string): void {
     const known = this.#features.words.get(word);
     const stem = known?.stem ?? englishStem(word);
-    if (known === undefined) this.#features.words.set(word, { stem, count: 1 });
-    else known.count++;
+    if (known !== undefined) known.count++;
+    else if (this.#features.words.size < mostFeatures) {
+      this.#features.words.set(word, { stem, count: 1 });
+    }
     if (this.#isStopWord(word)) return;
     if (this.#previous !== "") increment(this.#features.pairs, `${this.#previous} ${stem}`);
     this.#previous = stem;
@@ -159,5 +168,7 @@ class SegmentReader {
 }
 
 function increment(counts: Map<string, number>, key: string): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
+  const count = counts.get(key);
+  if (count !== undefined) counts.set(key, count + 1);
+  else if (counts.size < mostFeatures) counts.set(key, 1);
 }

@@ -141,7 +141,10 @@ export class FakeOllama implements AsyncDisposable {
 
   #show(body: Body, response: ServerResponse): void {
     const model = this.#find(body["model"]);
-    if (model === undefined) return notFound(response, body["model"]);
+    if (model === undefined) {
+      notFound(response, body["model"]);
+      return;
+    }
     json(response, 200, {
       details: { format: "gguf", family: "nomic-bert", families: ["nomic-bert"] },
       model_info: {
@@ -179,7 +182,7 @@ export class FakeOllama implements AsyncDisposable {
     const model = this.#find(body["model"]);
     if (model === undefined) return notFound(response, body["model"]);
     if (fault !== undefined && failRequest(response, fault)) return;
-    const fitting = texts.map((text) => fit(text, model.contextTokens));
+    const fitting = texts.map((text) => beginning(text, model.contextTokens));
     if (this.#refusesLongTexts && fitting.some((text, index) => text !== texts[index])) {
       const error = "the input length exceeds the context length";
       return json(response, 400, { error });
@@ -258,7 +261,7 @@ function spoiled(
 }
 
 /** The beginning that fits, where each word and each sign is a token and a long word is several. */
-function fit(text: string, tokens: number): string {
+function beginning(text: string, tokens: number): string {
   if (text.length <= tokens) return text;
   let left = tokens - 2;
   for (const piece of text.matchAll(/[\p{L}\p{N}]{1,8}|[^\s\p{L}\p{N}]/gu)) {

@@ -34,7 +34,8 @@ export declare type EmbedRequest = Message<"mahavishnu.embedding.v1.EmbedRequest
   task: EmbeddingTask;
 
   /**
-   * 1 to 1,000 texts, each 1 byte to 1 MiB of UTF-8.
+   * 1 to 1,000 texts. Each holds 1 byte to 1 MiB of UTF-8 and more than white space; one that does
+   * not has an error in its place, with code INVALID_ARGUMENT.
    *
    * @generated from field: repeated string texts = 3;
    */
@@ -166,14 +167,15 @@ export declare const BulkEmbedRequestSchema: GenMessage<BulkEmbedRequest>;
  */
 export declare type BulkEmbedItem = Message<"mahavishnu.embedding.v1.BulkEmbedItem"> & {
   /**
-   * The caller's id, 1 to 256 bytes, unique among the items not yet answered.
+   * The caller's id, 1 to 256 bytes, unique among the items not yet answered. An item whose id is
+   * not is answered with INVALID_ARGUMENT under the id it has.
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * 1 byte to 1 MiB of UTF-8.
+   * 1 byte to 1 MiB of UTF-8, not only white space.
    *
    * @generated from field: string text = 2;
    */

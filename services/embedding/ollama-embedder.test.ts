@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DependencyUnavailableError } from "../../shared/errors.ts";
+import { FakeOllama, nomic, wordVector } from "../../test/harness/fake-ollama.ts";
+import { type EmbeddingOutcome, isEmbedded } from "./embedder.ts";
+import { ModelNotFoundError } from "./errors.ts";
+import { OllamaClient } from "./ollama-client.ts";
+import { OllamaEmbedder, type OllamaEmbedderOptions } from "./ollama-embedder.ts";
+import { Slots } from "./slots.ts";
+
+let fake: FakeOllama;
+beforeEach(async () => {
+  fake = await FakeOllama.start();
+});
+afterEach(() => fake[Symbol.asyncDispose]());
+
+function embedder(changes: Partial<OllamaEmbedderOptions> = {}): OllamaEmbedder {
+  return new OllamaEmbedder({
+    client: new OllamaClient(fake.url),
+    modelName: "nomic-embed-text",
+    dimension: 768,
+    contextTokens: 2_048,
+    slots: new Slots(4),
+    batchShape: { texts: 8, concurrency: 4 },
+    requestTimeoutMs: 5_000,
+    ...changes,
+  });
+}
+
+function numbered(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `text number ${i}`);
+}
+
+/** What became of each text: `ok`, or the reason. */
+function reasons(outcomes: readonly EmbeddingOutcome[]): string[] {
+  return outcomes.map((outcome) => (isEmbedded(outcome) ? "ok" : outcome.error.reason));
+}
+
+describe("embedding with Ollama", () => {
+  it("sends batches with the task's prefix, a bounded number at once, and keeps the order", async () => {
+    fake.fail({ kind: "slow", delayMs: 20 });
+    const texts = numbered(50);
+    const outcomes = await embedder().embed(texts, "document");
+    expect(fake.embedRequests).toHaveLength(7);
+    expect(fake.mostEmbedsInFlight).toBe(4);
+    expect(fake.embedRequests[0]?.texts[0]).toBe("search_document: text number 0");
+    for (const [i, text] of texts.entries()) {
+      const outcome = outcomes[i];
+      const expected = wordVector(`search_document: ${text}`, 768);
+      expect(outcome && isEmbedded(outcome) && outcome.vector[5]).toBeCloseTo(expected[5] ?? 0, 6);
+    }
+    await embedder().embed(["why"], "query");
+    expect(fake.embedRequests.at(-1)?.texts).toEqual(["search_query: why"]);
+  });
+
+  it.each(["null", "zero", "wrong_dimension"] as const)(
+    "gives an error in place of a vector that is %s, and the others their vectors",
+    async (kind) => {
+      fake.fail({ kind, marker: "number 3" });
+      const outcomes = await embedder().embed(numbered(8), "document");
+      const expected = Array(8).fill("ok");
+      expected[3] = "EMBEDDING_FAILED";
+      expect(reasons(outcomes)).toEqual(expected);
+      // Asked for once more, alone.
+      expect(fake.embedRequests.map(({ texts }) => texts.length)).toEqual([8, 1]);
+    },
+  );
+
+  it("takes the vector where only the batch was garbled", async () => {
+    fake.fail({ kind: "zero", marker: "number 3", times: 1 });
+    expect(reasons(await embedder().embed(numbered(8), "document"))).toEqual(Array(8).fill("ok"));
+  });
+
+  it.each([
+    { kind: "status", status: 400, marker: "number 5" } as const,
+    { kind: "status", status: 500, marker: "number 5" } as const,
+    { kind: "not_json", marker: "number 5" } as const,
+    { kind: "wrong_count", marker: "number 5" } as const,
+  ])("halves a batch that fails with %j until the bad text is alone", async (fault) => {
+    fake.fail(fault);
+    const outcomes = await embedder().embed(numbered(8), "document");
+    const expected = Array(8).fill("ok");
+    expected[5] = "EMBEDDING_FAILED";
+    expect(reasons(outcomes)).toEqual(expected);
+    expect(fake.embedRequests.length).toBeLessThan(15);
+  });
+
+  it("tells a text that is refused from one that makes the model fail", async () => {
+    fake.fail({ kind: "status", status: 400, marker: "refused" });
+    fake.fail({ kind: "status", status: 500, marker: "poison" });
+    const outcomes = await embedder().embed(["refused", "poison"], "document");
+    expect(outcomes).toMatchObject([
+      { error: { kind: "invalid_argument", reason: "EMBEDDING_FAILED" } },
+      { error: { kind: "internal", reason: "EMBEDDING_FAILED" } },
+    ]);
+  });
+
+  it("retries what passes by itself", async () => {
+    fake.fail({ kind: "reset", times: 1 });
+    fake.fail({ kind: "status", status: 503, times: 1 });
+    expect(reasons(await embedder().embed(["a"], "document"))).toEqual(["ok"]);
+    expect(fake.embedRequests).toHaveLength(3);
+    fake.fail({ kind: "cut_off", times: 1 });
+    expect(reasons(await embedder().embed(["b"], "document"))).toEqual(["ok"]);
+  });
+
+  it.each([
+    { kind: "status", status: 500 } as const,
+    { kind: "status", status: 503 } as const,
+    { kind: "status", status: 401 } as const,
+    { kind: "reset" } as const,
+  ])("is unavailable when Ollama fails whatever the text: %j", async (fault) => {
+    fake.fail(fault);
+    const failed = embedder().embed(numbered(20), "document");
+    await expect(failed).rejects.toThrow(DependencyUnavailableError);
+    // No storm: at most three attempts and one probe for each of three batches.
+    expect(fake.embedRequests.length).toBeLessThanOrEqual(12);
+  });
+
+  it("is unavailable when nobody listens, and when no answer comes in time", async () => {
+    fake.fail({ kind: "slow", delayMs: 5_000 });
+    const late = embedder({ requestTimeoutMs: 50 }).embed(["a"], "document");
+    await expect(late).rejects.toMatchObject({ reason: "DEPENDENCY_UNAVAILABLE" });
+    const nobody = embedder({ client: new OllamaClient("http://127.0.0.1:1") });
+    await expect(nobody.embed(["a"], "document")).rejects.toMatchObject({
+      reason: "DEPENDENCY_UNAVAILABLE",
+      facts: { dependency: "ollama" },
+    });
+  });
+
+  it("says so when Ollama has lost the model", async () => {
+    fake.models.length = 0;
+    await expect(embedder().embed(["a"], "document")).rejects.toThrow(ModelNotFoundError);
+  });
+
+  it("ends its HTTP requests, and starts no more, when the caller goes away", async () => {
+    fake.fail({ kind: "slow", delayMs: 5_000 });
+    const gone = new AbortController();
+    const embedding = embedder().embed(numbered(100), "document", gone.signal);
+    while (fake.embedsInFlight < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    gone.abort(new Error("gone"));
+    await expect(embedding).rejects.toThrow("gone");
+    while (fake.abandoned < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(fake.embedRequests).toHaveLength(4);
+  });
+
+  it("cuts a text that is too long, and says so", async () => {
+    const long = "word ".repeat(5_000);
+    const outcomes = await embedder().embed([long, "short"], "document");
+    expect(outcomes).toMatchObject([{ truncated: true }, { truncated: false }]);
+    // Its estimate was right, so one request was enough.
+    expect(fake.embedRequests).toHaveLength(1);
+  });
+
+  it("cuts further when Ollama counts more tokens than the estimate", async () => {
+    await fake[Symbol.asyncDispose]();
+    fake = await FakeOllama.start({ models: [{ ...nomic, contextTokens: 300 }] });
+    const outcomes = await embedder().embed(["word ".repeat(1_500), "short"], "document");
+    expect(outcomes).toMatchObject([
+      { vector: expect.anything(), truncated: true },
+      { vector: expect.anything(), truncated: false },
+    ]);
+  });
+
+  it("learns the dimension from the first answer where Ollama does not tell it", async () => {
+    const learning = embedder({ dimension: 0 });
+    expect(learning.model.dimension).toBe(0);
+    await learning.embed(["a"], "document");
+    expect(learning.model.dimension).toBe(768);
+  });
+});
