@@ -11,13 +11,14 @@ export interface TestDatabase extends AsyncDisposable {
   readonly url: string;
 }
 
-const realUrl = process.env["MAHAVISHNU_TEST_PG_URL"];
-
-/** The embedded PostgreSQL, and a real one where there is one. */
-export const databases: readonly { name: string; open: () => Promise<TestDatabase> }[] = [
-  { name: "PGlite", open: openEmbedded },
-  ...(realUrl === undefined ? [] : [{ name: "PostgreSQL", open: () => openReal(realUrl) }]),
-];
+/** The embedded PostgreSQL, and a real one where there is a URL. */
+export function databases(
+  realUrl: string | undefined,
+): { name: string; open: () => Promise<TestDatabase> }[] {
+  const embedded = { name: "PGlite", open: openEmbedded };
+  if (realUrl === undefined) return [embedded];
+  return [embedded, { name: "PostgreSQL", open: () => openReal(realUrl) }];
+}
 
 const schema = [
   "create extension if not exists vector;",
