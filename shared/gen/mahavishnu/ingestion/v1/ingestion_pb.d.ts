@@ -82,7 +82,9 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
   filesFailed: bigint;
 
   /**
-   * Files passed over, by reason, such as `ignored`, `binary`, `too_large`, `file_type`, `secret`.
+   * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore), `excluded` (built in or
+   * by the request), `not_included`, `secret`, `generated`, `binary`, `empty`, `too_large`,
+   * `symlink`, `special`. A folder that is passed over counts once.
    *
    * @generated from field: map<string, int64> files_skipped = 10;
    */

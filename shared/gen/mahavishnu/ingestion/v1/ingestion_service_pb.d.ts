@@ -27,15 +27,17 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
   path: string;
 
   /**
-   * The repository's name in the memory, 1 to 256 bytes. Empty: the folder's name.
+   * The repository's name in the memory, 1 to 256 bytes. Empty: the folder's name; refused where
+   * another folder of that name was ingested before.
    *
    * @generated from field: string repo_id = 2;
    */
   repoId: string;
 
   /**
-   * Only files that match one of these patterns (.gitignore syntax). Empty: all known file types.
-   * Up to 1,000.
+   * Only files that match one of these patterns (.gitignore syntax), of any type. Empty: all known
+   * file types. Up to 1,000 of up to 1,024 bytes. What was ingested before of files that the
+   * patterns of this request leave out stays as it is.
    *
    * @generated from field: repeated string include = 3;
    */
@@ -43,21 +45,22 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
 
   /**
    * No files that match one of these patterns (.gitignore syntax), beside the built-in exclusions
-   * and those of .gitignore files. Up to 1,000.
+   * and those of .gitignore files. Up to 1,000 of up to 1,024 bytes.
    *
    * @generated from field: repeated string exclude = 4;
    */
   exclude: string[];
 
   /**
-   * The largest chunk in tokens, 16 to 8,192, default 1,024.
+   * The largest chunk in tokens (cl100k_base), 16 to 8,192, default 1,024.
    *
    * @generated from field: int32 chunk_size = 5;
    */
   chunkSize: number;
 
   /**
-   * Tokens that a chunk shares with the one before, 0 to chunk_size / 2, default 20.
+   * Tokens that a chunk shares with the one before, at most, in whole lines or paragraphs; 0 to
+   * chunk_size / 2, default 20.
    *
    * @generated from field: optional int32 chunk_overlap = 6;
    */
@@ -738,8 +741,11 @@ export declare const IngestionService: GenService<{
   /**
    * Ingests a folder on the server: finds files, splits them, embeds the chunks and stores them as
    * `rag` memories. Ingesting again replaces what changed. Streams progress at least every second
-   * while it runs; the last message has stage DONE. Fails with INVALID_ARGUMENT, NOT_FOUND or
-   * PERMISSION_DENIED where the path cannot be ingested; single bad files do not fail the call.
+   * while it runs; the last message has stage DONE and the status. Fails with INVALID_ARGUMENT,
+   * NOT_FOUND or PERMISSION_DENIED where the path cannot be ingested, with ABORTED and reason
+   * CONFLICT where the repository is being ingested already: metadata `ingestion_id` names the one
+   * to watch. Single bad files do not fail the call. Cancelling the call, its deadline and a lost
+   * connection stop the ingestion as CancelIngestion does; ingesting again goes on from there.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.IngestRepository
    */
@@ -789,7 +795,8 @@ export declare const IngestionService: GenService<{
     output: typeof WatchIngestionResponseSchema;
   },
   /**
-   * Stops an ingestion after the batch in flight. What is stored stays.
+   * Stops an ingestion after the batch in flight, and answers when it has ended. What is stored
+   * stays. One that has ended is answered as it is.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.CancelIngestion
    */
@@ -799,7 +806,8 @@ export declare const IngestionService: GenService<{
     output: typeof CancelIngestionResponseSchema;
   },
   /**
-   * Removes a repository: its chunks and its ingestions.
+   * Removes a repository: its chunks and its ingestions. Fails with ABORTED and reason CONFLICT
+   * while it is being ingested. Removing what is not there is no error.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.DeleteRepository
    */
@@ -809,7 +817,8 @@ export declare const IngestionService: GenService<{
     output: typeof DeleteRepositoryResponseSchema;
   },
   /**
-   * Finds passages. Filters apply before `top_k`. Best first.
+   * Finds passages, by meaning and words. Filters apply before `top_k`. Best first. While the
+   * embedding service does not answer, by words alone.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.QueryKnowledgeBase
    */

@@ -1,0 +1,120 @@
+import { createClient, type Transport } from "@connectrpc/connect";
+import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
+import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
+import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { Resources } from "../../shared/lifecycle.ts";
+import { createLogger, type Logger } from "../../shared/logging.ts";
+import { Postgres } from "../../shared/postgres/postgres.ts";
+import { postgresReadiness } from "../../shared/postgres/readiness.ts";
+import type { App } from "../../shared/process.ts";
+import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { HealthRegistry } from "../../shared/rpc/health.ts";
+import { service, startRpcServer } from "../../shared/rpc/server.ts";
+import type { IngestionConfig } from "./config.ts";
+import { GrpcEmbedder, GrpcPassageStore } from "./grpc-peers.ts";
+import { createHandlers } from "./handlers.ts";
+import { reportEvents } from "./ingestion-events.ts";
+import { Ingestions } from "./ingestions.ts";
+import { KnowledgeBase } from "./knowledge-base.ts";
+import { createMetrics } from "./metrics.ts";
+import { servingPeer } from "./peer-health.ts";
+import { PostgresIngestionStore } from "./postgres-store.ts";
+import { Readiness } from "./readiness.ts";
+
+export interface IngestionOverrides {
+  readonly logger?: Logger;
+  /** In place of connections to the peers' addresses. */
+  readonly embeddingTransport?: Transport;
+  readonly vectorStoreTransport?: Transport;
+  /** Pause between two looks at what the process needs; default 2,000 ms. */
+  readonly readinessIntervalMs?: number;
+}
+
+/**
+ * Starts the ingestion service. It listens at once, and serves, as its health says, while the
+ * database and its schema, the embedding service and the vector store are there.
+ */
+export async function createApp(
+  config: IngestionConfig,
+  overrides: IngestionOverrides = {},
+): Promise<App> {
+  const logger = overrides.logger ?? createLogger("ingestion", config.logLevel);
+  await using opening = new Resources((part, error) =>
+    logger.error({ err: error, part }, "failed to close"),
+  );
+  if (config.roots?.length === 0) {
+    logger.warn("no folder may be ingested: MAHAVISHNU_INGESTION_ROOTS names none");
+  }
+  const postgres = opening.use("postgres", new Postgres(config.postgres, logger));
+  const peer = (address: string) => {
+    const transport = createGrpcTransport({ address, authToken: config.authToken });
+    opening.defer(`connection to ${address}`, () => transport.close());
+    return transport;
+  };
+  const embedding = overrides.embeddingTransport ?? peer(config.embeddingAddress);
+  const vectorStore = overrides.vectorStoreTransport ?? peer(config.vectorStoreAddress);
+  const embedder = new GrpcEmbedder(createClient(EmbeddingService, embedding));
+  const passages = new GrpcPassageStore(createClient(VectorStoreService, vectorStore));
+
+  const metrics = createMetrics(() => ingestions.size);
+  opening.defer("metrics", () => metrics[Symbol.dispose]());
+  const ingestions = new Ingestions(config, {
+    store: new PostgresIngestionStore(postgres),
+    embedder,
+    passages,
+    events: reportEvents(logger, metrics),
+  });
+  opening.use("ingestions", ingestions);
+  const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {
+    metrics.wordsOnly();
+    logger.warn({ err: error }, "a question is answered by words alone");
+  });
+
+  const health = new HealthRegistry();
+  const server = await startRpcServer({
+    host: config.host,
+    port: config.port,
+    services: [
+      service(
+        IngestionService,
+        createHandlers({
+          ingestions,
+          knowledgeBase,
+          chunkDefaults: config,
+          onAnswered: (seconds) => metrics.answered(seconds),
+        }),
+      ),
+    ],
+    health,
+    logger,
+    authToken: config.authToken,
+  });
+  opening.defer("server", () => server.shutdown(config.shutdownGraceMs));
+  // Before the server waits for its streams, so that they can tell how their ingestions ended.
+  opening.defer("running ingestions", () => ingestions.interrupt());
+
+  const readiness = opening.use(
+    "readiness",
+    new Readiness({
+      requirements: [
+        { name: "postgresql", check: (signal) => requireSchema(postgres, signal) },
+        servingPeer("embedding", EmbeddingService, embedding),
+        servingPeer("vector-store", VectorStoreService, vectorStore),
+      ],
+      onChange: (ready) => health.set(IngestionService.typeName, ready),
+      logger,
+      ...(overrides.readinessIntervalMs === undefined
+        ? {}
+        : { intervalMs: overrides.readinessIntervalMs }),
+    }),
+  );
+  readiness.start();
+  ingestions.watchOverOrphans();
+  const open = opening.move();
+  return { address: server.address, [Symbol.asyncDispose]: () => open[Symbol.asyncDispose]() };
+}
+
+async function requireSchema(postgres: Postgres, signal: AbortSignal): Promise<void> {
+  const { ready, message } = await postgresReadiness(postgres, { signal });
+  if (!ready) throw new Error(message);
+}

@@ -1,0 +1,286 @@
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
+import type { ErrorKind, ErrorReasonName } from "../../shared/errors.ts";
+import { DependencyUnavailableError } from "../../shared/errors.ts";
+import type { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
+import { EmbeddingTask as ProtoTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
+import { ErrorReason, type ItemError } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
+import type { FilterSchema } from "../../shared/gen/mahavishnu/type/v1/filter_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import type { Document } from "../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
+import {
+  type Hit,
+  SearchMode,
+  type VectorStoreService,
+} from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { outgoing } from "../../shared/rpc/call-context.ts";
+import { codeOfKind } from "../../shared/rpc/errors.ts";
+import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
+import type {
+  Embedded,
+  Embedder,
+  EmbeddingTask,
+  ItemFailure,
+  NewPassage,
+  Passage,
+  PassageQuery,
+  PassageStore,
+  Stored,
+  Work,
+} from "./peers.ts";
+
+/** What this service's memories name as their origin. */
+export const sourceSystem = "mahavishnu-ingestion";
+const collection = "memories";
+/** Bounds of calls whose caller has none. A slow model may take minutes for a batch of long texts. */
+const embedTimeoutMs = 300_000;
+const storeTimeoutMs = 60_000;
+/** Ids of one deletion; the contract allows 10,000. */
+const idsPerDeletion = 5_000;
+
+type Filter = MessageInitShape<typeof FilterSchema>;
+
+export class GrpcEmbedder implements Embedder {
+  readonly #client: Client<typeof EmbeddingService>;
+
+  constructor(client: Client<typeof EmbeddingService>) {
+    this.#client = client;
+  }
+
+  async defaultModel(work: Work): Promise<string> {
+    const { models } = await call("embedding", work, embedTimeoutMs, (options) =>
+      this.#client.listModels({}, options),
+    );
+    const model = models.find(({ isDefault }) => isDefault);
+    if (model === undefined) {
+      throw new DependencyUnavailableError("embedding", "embedding has no default model");
+    }
+    return model.name;
+  }
+
+  async embed(
+    work: Work,
+    model: string,
+    task: EmbeddingTask,
+    texts: readonly string[],
+  ): Promise<readonly Embedded[]> {
+    const request = {
+      model,
+      task: task === "search_query" ? ProtoTask.SEARCH_QUERY : ProtoTask.SEARCH_DOCUMENT,
+      texts: [...texts],
+    };
+    const { embeddings } = await call("embedding", work, embedTimeoutMs, (options) =>
+      this.#client.embed(request, options),
+    );
+    return embeddings.map(({ result }): Embedded => {
+      if (result.case === "vector") return { vector: result.value.values };
+      return { failure: failureOf(result.value) };
+    });
+  }
+}
+
+export class GrpcPassageStore implements PassageStore {
+  readonly #client: Client<typeof VectorStoreService>;
+
+  constructor(client: Client<typeof VectorStoreService>) {
+    this.#client = client;
+  }
+
+  async model(work: Work): Promise<string> {
+    const answer = await this.#call(work, (options) =>
+      this.#client.getCollection({ name: collection }, options),
+    );
+    return answer.collection?.embeddingModel ?? "";
+  }
+
+  async upsert(
+    work: Work,
+    model: string,
+    passages: readonly NewPassage[],
+  ): Promise<readonly Stored[]> {
+    const documents = passages.map((passage) => ({
+      id: passage.id,
+      content: passage.content,
+      vector: { values: [...passage.vector] },
+      memoryType: MemoryType.RAG,
+      sourceSystem,
+      repoId: passage.repoId,
+      dedupScope: passage.dedupScope,
+      metadata: passage.metadata as JsonObject,
+    }));
+    const { results } = await this.#call(work, (options) =>
+      this.#client.upsertDocuments({ collection, model, documents }, options),
+    );
+    return results.map(({ id, error }) =>
+      error === undefined ? { id } : { failure: failureOf(error) },
+    );
+  }
+
+  async delete(work: Work, ids: readonly string[]): Promise<number> {
+    let deleted = 0;
+    for (let at = 0; at < ids.length; at += idsPerDeletion) {
+      const some = ids.slice(at, at + idsPerDeletion);
+      const answer = await this.#call(work, (options) =>
+        this.#client.deleteDocuments({ collection, ids: some }, options),
+      );
+      deleted += Number(answer.deletedCount);
+    }
+    return deleted;
+  }
+
+  async deleteRepository(work: Work, repoId: string): Promise<number> {
+    const filter = ofRepository(repoId);
+    const { deletedCount } = await this.#call(work, (options) =>
+      this.#client.deleteDocuments({ collection, filter }, options),
+    );
+    return Number(deletedCount);
+  }
+
+  async count(work: Work, repoId: string): Promise<number> {
+    const filter = ofRepository(repoId);
+    const { count } = await this.#call(work, (options) =>
+      this.#client.countDocuments({ collection, filter }, options),
+    );
+    return Number(count);
+  }
+
+  async search(work: Work, query: PassageQuery): Promise<readonly Passage[]> {
+    const { embedding, text, limit, minScore } = query;
+    const request = {
+      collection,
+      text,
+      limit,
+      minScore,
+      filter: filterOf(query),
+      ...(embedding === undefined
+        ? { mode: SearchMode.TEXT }
+        : {
+            mode: SearchMode.HYBRID,
+            vector: { values: [...embedding.vector] },
+            model: embedding.model,
+          }),
+    };
+    const { hits } = await this.#call(work, (options) => this.#client.search(request, options));
+    return hits.flatMap((hit) =>
+      hit.document === undefined ? [] : [passageOf(hit, hit.document)],
+    );
+  }
+
+  #call<T>(work: Work, send: (options: CallOptions) => Promise<T>): Promise<T> {
+    return call("vector-store", work, storeTimeoutMs, send);
+  }
+}
+
+async function call<T>(
+  peer: string,
+  work: Work,
+  timeoutMs: number,
+  send: (options: CallOptions) => Promise<T>,
+): Promise<T> {
+  const limit = Math.min(timeoutMs, work.timeoutMs ?? Number.POSITIVE_INFINITY);
+  try {
+    return await send(outgoing({ ...work, timeoutMs: limit }));
+  } catch (error) {
+    work.signal.throwIfAborted();
+    // Nobody of ours has cancelled: the connection was closed under the call.
+    if (error instanceof ConnectError && error.code === Code.Canceled) {
+      throw new DependencyUnavailableError(peer, `${peer} ended the call`, error);
+    }
+    throw domainErrorOf(error, peer);
+  }
+}
+
+function ofRepository(repoId: string): Filter {
+  return allOf([
+    equals("memory_type", "rag"),
+    equals("source_system", sourceSystem),
+    equals("repo_id", repoId),
+  ]);
+}
+
+function filterOf({ repoId, pathPrefix, language }: PassageQuery): Filter {
+  const filters = [equals("memory_type", "rag")];
+  if (repoId !== "") filters.push(equals("repo_id", repoId));
+  if (pathPrefix !== "") filters.push(beginsWith("metadata.file_path", pathPrefix));
+  if (language !== "") filters.push(equals("metadata.language", language));
+  return allOf(filters);
+}
+
+function allOf(filters: Filter[]): Filter {
+  return { node: { case: "allOf", value: { filters } } };
+}
+
+function equals(field: string, value: string): Filter {
+  return {
+    node: { case: "condition", value: { field, test: { case: "equals", value: text(value) } } },
+  };
+}
+
+/** Text compares by code point, so that all texts with a prefix stand together. */
+function beginsWith(field: string, prefix: string): Filter {
+  const end = successorOf(prefix);
+  const value = { gte: text(prefix), ...(end === undefined ? {} : { lt: text(end) }) };
+  return { node: { case: "condition", value: { field, test: { case: "range", value } } } };
+}
+
+/** The first text after all texts with this prefix; undefined where there is none. */
+export function successorOf(prefix: string): string | undefined {
+  const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0);
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    if (last === 0x10ffff) continue;
+    // Surrogates are no characters.
+    const next = last === 0xd7ff ? 0xe000 : last + 1;
+    return String.fromCodePoint(...points, next);
+  }
+  return undefined;
+}
+
+function text(value: string) {
+  return { kind: { case: "stringValue" as const, value } };
+}
+
+function passageOf(hit: Hit, document: Document): Passage {
+  const metadata = document.metadata ?? {};
+  return {
+    id: document.id,
+    content: document.content,
+    contentHash: document.contentHash === "" ? document.id : document.contentHash,
+    score: hit.score,
+    repoId: document.repoId,
+    filePath: textIn(metadata, "file_path"),
+    startLine: lineIn(metadata, "start_line"),
+    endLine: lineIn(metadata, "end_line"),
+    language: textIn(metadata, "language"),
+    createTime: document.createTime === undefined ? undefined : timestampDate(document.createTime),
+  };
+}
+
+/** Others may store `rag` memories too, with metadata of any shape. */
+function textIn(metadata: JsonObject, key: string): string {
+  const value = metadata[key];
+  return typeof value === "string" ? value : "";
+}
+
+function lineIn(metadata: JsonObject, key: string): number {
+  const value = metadata[key];
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 2 ** 31
+    ? value
+    : 0;
+}
+
+const kindOfCode = new Map(
+  Object.entries(codeOfKind).map(([kind, code]) => [code as number, kind as ErrorKind]),
+);
+
+function failureOf(error: ItemError | undefined): ItemFailure {
+  if (error === undefined) {
+    return { kind: "internal", reason: "INTERNAL", message: "the answer is empty" };
+  }
+  const reason = ErrorReason[error.reason] as ErrorReasonName | "UNSPECIFIED" | undefined;
+  return {
+    kind: kindOfCode.get(error.code) ?? "internal",
+    reason: reason === undefined || reason === "UNSPECIFIED" ? "INTERNAL" : reason,
+    message: error.message,
+  };
+}

@@ -1,0 +1,97 @@
+import type { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
+import { type CallContext, callContext } from "../../shared/rpc/call-context.ts";
+import type { ServiceImpl } from "../../shared/rpc/service.ts";
+import {
+  type ChunkDefaults,
+  pageTokenOf,
+  parseIngestionId,
+  parseIngestRepository,
+  parseListIngestions,
+  parseQuestion,
+  parseRepoId,
+  toIngestion,
+  toPassage,
+  toProgress,
+} from "./convert.ts";
+import type { Ingestions } from "./ingestions.ts";
+import type { KnowledgeBase } from "./knowledge-base.ts";
+import type { Work } from "./peers.ts";
+
+export interface HandlerParts {
+  readonly ingestions: Ingestions;
+  readonly knowledgeBase: KnowledgeBase;
+  readonly chunkDefaults: ChunkDefaults;
+  readonly onAnswered: (seconds: number) => void;
+}
+
+/** IngestDocuments and MigrateSessionBuddy are not served yet. */
+export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof IngestionService>> {
+  const { ingestions, knowledgeBase, chunkDefaults } = parts;
+  return {
+    async *ingestRepository(request, context) {
+      const call = callContext(context);
+      const order = parseIngestRepository(request, chunkDefaults);
+      const live = await ingestions.start(workOf(call), order);
+      // Whoever asked for it and left has no more use for it; WatchIngestion is for onlookers.
+      const onAbort = () => live.stop("cancelled", "the call that asked for it was cancelled");
+      call.signal.addEventListener("abort", onAbort, { once: true });
+      if (call.signal.aborted) onAbort();
+      for await (const view of ingestions.follow(workOf(call), live.id)) {
+        yield { progress: toProgress(view) };
+      }
+    },
+
+    async *watchIngestion(request, context) {
+      const id = parseIngestionId(request.ingestionId);
+      for await (const view of ingestions.follow(workOf(callContext(context)), id)) {
+        yield { progress: toProgress(view) };
+      }
+    },
+
+    async getIngestion(request, context) {
+      const id = parseIngestionId(request.ingestionId);
+      return { ingestion: toIngestion(await ingestions.get(workOf(callContext(context)), id)) };
+    },
+
+    async listIngestions(request, context) {
+      const filter = parseListIngestions(request);
+      // One more than asked for tells whether there is another page.
+      const more = { ...filter, limit: filter.limit + 1 };
+      const found = await ingestions.list(workOf(callContext(context)), more);
+      const page = found.slice(0, filter.limit);
+      const last = found.length > page.length ? page.at(-1) : undefined;
+      return {
+        ingestions: page.map(toIngestion),
+        nextPageToken: last === undefined ? "" : pageTokenOf(last.id),
+      };
+    },
+
+    async cancelIngestion(request, context) {
+      const id = parseIngestionId(request.ingestionId);
+      return { ingestion: toIngestion(await ingestions.cancel(workOf(callContext(context)), id)) };
+    },
+
+    async deleteRepository(request, context) {
+      const repoId = parseRepoId(request.repoId);
+      const work = workOf(callContext(context));
+      const { chunks, ingestions: runs } = await ingestions.deleteRepository(work, repoId);
+      return { deletedChunks: BigInt(chunks), deletedIngestions: BigInt(runs) };
+    },
+
+    async queryKnowledgeBase(request, context) {
+      const question = parseQuestion(request);
+      const begun = performance.now();
+      const passages = await knowledgeBase.ask(workOf(callContext(context)), question);
+      parts.onAnswered((performance.now() - begun) / 1_000);
+      return { passages: passages.map(toPassage) };
+    },
+  };
+}
+
+function workOf({ tenant, signal, deadline }: CallContext): Work {
+  return {
+    tenant,
+    signal,
+    ...(deadline === undefined ? {} : { timeoutMs: Math.max(1, deadline.getTime() - Date.now()) }),
+  };
+}

@@ -1,0 +1,111 @@
+import type { ErrorKind, ErrorReasonName } from "../../shared/errors.ts";
+
+export type IngestionStatus = "pending" | "in_progress" | "completed" | "failed" | "cancelled";
+export type IngestionStage = "scanning" | "ingesting" | "cleaning" | "done";
+
+/** A file that could not be ingested. */
+export interface FileError {
+  /** Within the repository; the repository itself is "". */
+  readonly path: string;
+  readonly kind: ErrorKind;
+  readonly reason: ErrorReasonName;
+  readonly message: string;
+}
+
+/** How far an ingestion is. */
+export interface Progress {
+  readonly stage: IngestionStage;
+  readonly filesTotal: number;
+  /** Failed ones included. */
+  readonly filesDone: number;
+  readonly filesFailed: number;
+  readonly chunksStored: number;
+  readonly chunksUnchanged: number;
+  readonly chunksDeleted: number;
+  /** By reason; a folder that is passed over counts once. */
+  readonly filesSkipped: Readonly<Record<string, number>>;
+  /** The first 100. */
+  readonly errors: readonly FileError[];
+}
+
+/** What an ingestion was asked to do. */
+export interface IngestionSettings {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  /** Tokens. */
+  readonly chunkSize: number;
+  readonly chunkOverlap: number;
+}
+
+/** An ingestion as it is recorded. */
+export interface Ingestion {
+  readonly id: string;
+  readonly repoId: string;
+  /** The folder's real path. */
+  readonly path: string;
+  readonly settings: IngestionSettings;
+  readonly status: IngestionStatus;
+  readonly progress: Progress;
+  /** For people: why it ended as it did; "" where there is nothing to tell. */
+  readonly message: string;
+  readonly createTime: Date;
+  readonly startTime: Date | undefined;
+  readonly endTime: Date | undefined;
+}
+
+export const noProgress: Progress = {
+  stage: "scanning",
+  filesTotal: 0,
+  filesDone: 0,
+  filesFailed: 0,
+  chunksStored: 0,
+  chunksUnchanged: 0,
+  chunksDeleted: 0,
+  filesSkipped: {},
+  errors: [],
+};
+
+export function hasEnded(status: IngestionStatus): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
+}
+
+const maxErrors = 100;
+
+/** Counts while an ingestion runs; `snapshot()` is what others see. */
+export class Tally {
+  stage: IngestionStage = "scanning";
+  filesTotal = 0;
+  filesDone = 0;
+  filesFailed = 0;
+  chunksStored = 0;
+  chunksUnchanged = 0;
+  chunksDeleted = 0;
+  /** The file that was read last. */
+  currentFile = "";
+  readonly #skipped = new Map<string, number>();
+  readonly #errors: FileError[] = [];
+
+  skip(reason: string): void {
+    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
+  }
+
+  /** Notes the failure of a file; it is the caller's to count the file as done. */
+  fail(error: FileError): void {
+    this.filesFailed++;
+    if (this.#errors.length < maxErrors) this.#errors.push(error);
+  }
+
+  snapshot(): Progress {
+    return {
+      stage: this.stage,
+      filesTotal: this.filesTotal,
+      filesDone: this.filesDone,
+      filesFailed: this.filesFailed,
+      chunksStored: this.chunksStored,
+      chunksUnchanged: this.chunksUnchanged,
+      chunksDeleted: this.chunksDeleted,
+      filesSkipped: Object.fromEntries(this.#skipped),
+      errors: [...this.#errors],
+    };
+  }
+}

@@ -1,0 +1,49 @@
+import { metrics } from "@opentelemetry/api";
+
+/** Figures for operators; they go nowhere unless the process was told where. */
+export interface IngestionMetrics {
+  ended(status: string, seconds: number, files: number): void;
+  stored(chunks: number): void;
+  retried(peer: string): void;
+  answered(seconds: number): void;
+  wordsOnly(): void;
+}
+
+/** `running` is asked whenever figures are collected. */
+export function createMetrics(running: () => number): IngestionMetrics & Disposable {
+  const meter = metrics.getMeter("mahavishnu.ingestion");
+  const duration = meter.createHistogram("ingestion.duration", {
+    unit: "s",
+    description: "How long ingestions took, by how they ended",
+  });
+  const files = meter.createCounter("ingestion.files", {
+    description: "Files done, unchanged and failed ones included",
+  });
+  const chunks = meter.createCounter("ingestion.chunks", { description: "Chunks stored" });
+  const retries = meter.createCounter("ingestion.retries", {
+    description: "Calls repeated since a peer or the database did not take them",
+  });
+  const latency = meter.createHistogram("ingestion.query.latency", {
+    unit: "s",
+    description: "How long questions to the knowledge base took",
+  });
+  const wordsOnly = meter.createCounter("ingestion.query.words_only", {
+    description: "Questions answered by words alone, since they could not be embedded",
+  });
+  const gauge = meter.createObservableGauge("ingestion.running", {
+    description: "Ingestions of this process that have not ended",
+  });
+  const observe: Parameters<typeof gauge.addCallback>[0] = (result) => result.observe(running());
+  gauge.addCallback(observe);
+  return {
+    ended: (status, seconds, count) => {
+      duration.record(seconds, { status });
+      files.add(count);
+    },
+    stored: (count) => chunks.add(count),
+    retried: (peer) => retries.add(1, { peer }),
+    answered: (seconds) => latency.record(seconds),
+    wordsOnly: () => wordsOnly.add(1),
+    [Symbol.dispose]: () => gauge.removeCallback(observe),
+  };
+}

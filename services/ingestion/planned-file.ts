@@ -1,0 +1,56 @@
+import { contentHash } from "../../shared/hash.ts";
+import { type Chunk, chunkingRevision } from "./chunking.ts";
+import type { SourceFile } from "./file-text.ts";
+import type { IngestionSettings } from "./ingestion.ts";
+import type { FileStamp } from "./repository-walk.ts";
+import type { ChunkRef, RepositoryKey } from "./store.ts";
+
+/** A chunk and the id that it always has. */
+export interface PlannedChunk extends ChunkRef {
+  readonly content: string;
+}
+
+/** A file that was read because it is new or changed: what is to be stored of it. */
+export interface PlannedFile {
+  readonly path: string;
+  readonly stamp: FileStamp | undefined;
+  readonly hash: string;
+  readonly language: string;
+  /** Why nothing is stored of it; undefined where something is. */
+  readonly skipped: string | undefined;
+  readonly chunks: readonly PlannedChunk[];
+}
+
+/** How chunks come about; stored chunks of another recipe are made anew. */
+export function recipeOf(settings: IngestionSettings, model: string): string {
+  return `${chunkingRevision}:${settings.chunkSize}:${settings.chunkOverlap}:${model}`;
+}
+
+/** The same passage of the same file has the same id, so that ingesting again stores nothing twice. */
+export function planChunk(key: RepositoryKey, path: string, chunk: Chunk): PlannedChunk {
+  const identity = JSON.stringify([key.tenant, key.repoId, path, contentHash(chunk.content)]);
+  return {
+    id: `rag-${contentHash(identity).slice(0, 40)}`,
+    content: chunk.content,
+    startLine: chunk.startLine,
+    endLine: chunk.endLine,
+  };
+}
+
+/** Equal passages of one file are one memory, those of different files are not. */
+export function dedupScopeOf(key: RepositoryKey, path: string): string {
+  return `rag:${contentHash(JSON.stringify([key.repoId, path]))}`;
+}
+
+/** How old a change must be for the clock of the file system to tell it from the next one. */
+const settledNs = 2_000_000_000n;
+
+/** The stamp to remember; undefined where the file might be written again within the same tick. */
+export function lastingStamp(file: Pick<SourceFile, "stamp">): FileStamp | undefined {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  return now - file.stamp.ctimeNs > settledNs ? file.stamp : undefined;
+}
+
+export function sameStamp(a: FileStamp | undefined, b: FileStamp): boolean {
+  return a?.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
+}

@@ -1,0 +1,104 @@
+import type {
+  FileError,
+  Ingestion,
+  IngestionSettings,
+  IngestionStage,
+  IngestionStatus,
+} from "./ingestion.ts";
+import type { FileStamp } from "./repository-walk.ts";
+import type { IngestedFile, KnownFile } from "./store.ts";
+
+/** A row of rag_ingestions, counts as numbers. */
+export interface IngestionRow {
+  readonly id: string;
+  readonly repo_id: string;
+  readonly path: string;
+  readonly settings: IngestionSettings;
+  readonly status: IngestionStatus;
+  readonly stage: IngestionStage;
+  readonly files_total: number;
+  readonly files_done: number;
+  readonly files_failed: number;
+  readonly chunks_stored: number;
+  readonly chunks_unchanged: number;
+  readonly chunks_deleted: number;
+  readonly files_skipped: Record<string, number>;
+  readonly errors: FileError[];
+  readonly message: string;
+  readonly created_at: Date;
+  readonly started_at: Date | null;
+  readonly ended_at: Date | null;
+}
+
+export function ingestionOf(row: IngestionRow): Ingestion {
+  return {
+    id: row.id,
+    repoId: row.repo_id,
+    path: row.path,
+    settings: row.settings,
+    status: row.status,
+    progress: {
+      stage: row.stage,
+      filesTotal: row.files_total,
+      filesDone: row.files_done,
+      filesFailed: row.files_failed,
+      chunksStored: row.chunks_stored,
+      chunksUnchanged: row.chunks_unchanged,
+      chunksDeleted: row.chunks_deleted,
+      filesSkipped: row.files_skipped,
+      errors: row.errors,
+    },
+    message: row.message,
+    createTime: row.created_at,
+    startTime: row.started_at ?? undefined,
+    endTime: row.ended_at ?? undefined,
+  };
+}
+
+/** A row of rag_files; nanoseconds do not fit into a number and come as text. */
+export interface FileRow {
+  readonly path: string;
+  readonly file_hash: string;
+  readonly size_bytes: string | null;
+  readonly mtime_ns: string | null;
+  readonly ctime_ns: string | null;
+  readonly recipe: string;
+  readonly skipped: string | null;
+  readonly chunk_count: number;
+}
+
+export function knownFileOf(row: FileRow): KnownFile {
+  return {
+    path: row.path,
+    stamp: stampOf(row),
+    hash: row.file_hash,
+    recipe: row.recipe,
+    skipped: row.skipped ?? undefined,
+    chunkCount: row.chunk_count,
+  };
+}
+
+function stampOf({ size_bytes, mtime_ns, ctime_ns }: FileRow): FileStamp | undefined {
+  if (size_bytes === null || mtime_ns === null || ctime_ns === null) return undefined;
+  return { size: BigInt(size_bytes), mtimeNs: BigInt(mtime_ns), ctimeNs: BigInt(ctime_ns) };
+}
+
+/** For jsonb_to_recordset: rows that hold lists, which unnest would flatten. */
+export function filesAsJson(
+  files: readonly (Pick<KnownFile, "path" | "stamp"> & Partial<IngestedFile>)[],
+): string {
+  return JSON.stringify(
+    files.map(({ path, stamp, hash, recipe, skipped, chunks }) => ({
+      path,
+      file_hash: hash,
+      size_bytes: stamp?.size.toString(),
+      mtime_ns: stamp?.mtimeNs.toString(),
+      ctime_ns: stamp?.ctimeNs.toString(),
+      recipe,
+      skipped,
+      chunk_ids: chunks?.map(({ id }) => id),
+      start_lines: chunks?.map(({ startLine }) => startLine),
+      end_lines: chunks?.map(({ endLine }) => endLine),
+    })),
+  );
+}
