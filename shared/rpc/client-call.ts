@@ -31,10 +31,24 @@ const noMetadata = new GrpcMetadata();
 
 function open(channel: Channel, { path, deadline, signal }: ClientCallInit) {
   if (signal?.aborted) throw toConnectError(undefined, { signal });
-  const call = channel.createCall(path, deadline, undefined, null, undefined);
+  const call = createCall(channel, path, deadline);
   const cancel = () => call.cancelWithStatus(status.CANCELLED, "the call was cancelled");
   signal?.addEventListener("abort", cancel, { once: true });
   return { call, cancel, forget: () => signal?.removeEventListener("abort", cancel) };
+}
+
+function createCall(channel: Channel, path: string, deadline: number) {
+  try {
+    return channel.createCall(path, deadline, undefined, null, undefined);
+  } catch (cause) {
+    throw new ConnectError(
+      "the transport is closed",
+      Code.Unavailable,
+      undefined,
+      undefined,
+      cause,
+    );
+  }
 }
 
 /** A cancellation of ours comes back as the reason that our signal gives. */

@@ -52,6 +52,9 @@ type TimedRequest = AnyRequest & { readonly deadline: number };
 /**
  * A transport for Connect's `createClient`. A reader that leaves a response stream early should
  * abort the call by its signal: `createClient` does not tell a transport that nobody reads on.
+ *
+ * When a stream fails, grpc-js drops what had arrived and was not yet asked for. A reader that keeps
+ * up gets every message before the error; one that lags behind by more than 16 may miss some.
  */
 export function createGrpcTransport(options: GrpcTransportOptions): GrpcTransport {
   const channel = new Channel(
