@@ -1,4 +1,6 @@
-import manifest from "../package.json" with { type: "json" };
+import { readFileSync } from "node:fs";
 
 /** The version of this build, as in package.json. */
-export const version: string = manifest.version;
+export const version: string = JSON.parse(
+  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+).version;
