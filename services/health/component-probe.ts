@@ -1,3 +1,4 @@
+import { untilAborted } from "../../shared/abortable.ts";
 import { DomainError } from "../../shared/errors.ts";
 import {
   type Component,
@@ -94,19 +95,5 @@ export class ComponentProbe {
     const meaning = this.#component.whenFailing;
     if (meaning === undefined) return { status: "unhealthy", message: why, metadata: {} };
     return { status: meaning.status, message: `${why}; ${meaning.message}`, metadata: {} };
-  }
-}
-
-/** The promise's outcome, or the signal's reason where that aborts first. */
-export async function untilAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (signal === undefined) return promise;
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([aborted.promise, promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

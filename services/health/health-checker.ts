@@ -1,10 +1,6 @@
+import { untilAborted } from "../../shared/abortable.ts";
 import { type Component, type HealthReport, worstOf } from "./component-health.ts";
-import {
-  ComponentProbe,
-  type ProbeBounds,
-  type ProbeListener,
-  untilAborted,
-} from "./component-probe.ts";
+import { ComponentProbe, type ProbeBounds, type ProbeListener } from "./component-probe.ts";
 
 /** Probes components and reports on them; callers at the same time share the probes. */
 export class HealthChecker {

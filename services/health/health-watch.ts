@@ -1,6 +1,6 @@
+import { untilAborted } from "../../shared/abortable.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import type { HealthReport } from "./component-health.ts";
-import { untilAborted } from "./component-probe.ts";
 import type { HealthChecker } from "./health-checker.ts";
 
 /** One who waits for the next report. A slow one finds only the newest: what counts is now. */
