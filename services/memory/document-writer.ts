@@ -1,0 +1,121 @@
+import { DomainError } from "../../shared/errors.ts";
+import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
+import type { NewMemory } from "./memory.ts";
+import type { DocumentOutcome, Documents, DocumentWrite } from "./ports.ts";
+import type { EmbeddedTexts, Vectors } from "./vectors.ts";
+
+/** What became of one memory. */
+export type Written =
+  | {
+      readonly kind: "stored";
+      /** The id under which the content is stored. */
+      readonly id: string;
+      readonly deduplicated: boolean;
+      /** This write brought a vector, so the document has one now. */
+      readonly withVector: boolean;
+    }
+  | { readonly kind: "refused"; readonly error: unknown };
+
+/** What one call to the vector store may carry; its limit is 16 MiB. */
+const mostDocuments = 1_000;
+const mostBytes = 8 * 1024 * 1024;
+/** With the collection's model as believed, as told anew, and then without vectors. */
+const mostAttempts = 3;
+
+/** Embeds memories and writes them to the vector store. */
+export class DocumentWriter {
+  readonly #documents: Documents;
+  readonly #vectors: Vectors;
+  readonly #budgetMs: number;
+
+  /** `budgetMs` bounds one write, so that nothing is still on its way when the worker looks. */
+  constructor(documents: Documents, vectors: Vectors, budgetMs: number) {
+    this.#documents = documents;
+    this.#vectors = vectors;
+    this.#budgetMs = budgetMs;
+  }
+
+  /**
+   * Writes the memories, with vectors where they could be had; one outcome per memory, in order.
+   * `beforeWrite` learns which memories go without a vector, before they go; it may run again with
+   * another answer. Throws where the vector store could not be asked; some memories may then be
+   * stored and some not, and writing them again under the same ids does no harm.
+   */
+  async write(
+    call: Call,
+    memories: readonly NewMemory[],
+    beforeWrite: (withoutVector: readonly NewMemory[]) => Promise<void> = async () => {},
+  ): Promise<Written[]> {
+    if (memories.length === 0) return [];
+    const texts = memories.map(({ content }) => content);
+    for (let attempt = 1; ; attempt++) {
+      const embedded =
+        attempt < mostAttempts
+          ? await this.#vectors.embedForStoring(call, texts)
+          : { model: "", vectors: texts.map(() => undefined) };
+      await beforeWrite(memories.filter((_, index) => embedded.vectors[index] === undefined));
+      try {
+        return await this.#upsert(call, memories, embedded);
+      } catch (error) {
+        if (!isMismatch(error) || attempt === mostAttempts) throw error;
+        this.#vectors.forgetModel(call.tenant);
+      }
+    }
+  }
+
+  async #upsert(
+    call: Call,
+    memories: readonly NewMemory[],
+    { model, vectors }: EmbeddedTexts,
+  ): Promise<Written[]> {
+    const writes = memories.map((memory, index) => ({ memory, vector: vectors[index] }));
+    const written: Written[] = [];
+    for (const part of parts(writes)) {
+      const budgetMs = remainingMs(call, this.#budgetMs);
+      const outcomes = await withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
+        this.#documents.upsert(peerCall, part, model),
+      );
+      const mismatch = outcomes.find((one) => one.kind === "refused" && isMismatch(one.error));
+      if (mismatch?.kind === "refused") throw mismatch.error;
+      written.push(...outcomes.map((one, index) => toWritten(one, part[index])));
+    }
+    return written;
+  }
+}
+
+function toWritten(outcome: DocumentOutcome, write: DocumentWrite | undefined): Written {
+  if (outcome.kind === "refused") return outcome;
+  return {
+    kind: "stored",
+    id: outcome.id,
+    deduplicated: outcome.kind === "deduplicated",
+    withVector: write?.vector !== undefined,
+  };
+}
+
+/** The collection belongs to another model than the one that made the vectors. */
+export function isMismatch(error: unknown): boolean {
+  return (
+    error instanceof DomainError &&
+    (error.reason === "MODEL_MISMATCH" || error.reason === "DIMENSION_MISMATCH")
+  );
+}
+
+function* parts(writes: readonly DocumentWrite[]): Generator<DocumentWrite[]> {
+  let part: DocumentWrite[] = [];
+  let size = 0;
+  for (const write of writes) {
+    const bytes =
+      Buffer.byteLength(write.memory.content) +
+      Buffer.byteLength(JSON.stringify(write.memory.metadata)) +
+      4 * (write.vector?.length ?? 0);
+    if (part.length > 0 && (part.length >= mostDocuments || size + bytes > mostBytes)) {
+      yield part;
+      part = [];
+      size = 0;
+    }
+    part.push(write);
+    size += bytes;
+  }
+  if (part.length > 0) yield part;
+}

@@ -1,0 +1,185 @@
+import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
+import { newId } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logging.ts";
+import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
+import type { DocumentWriter, Written } from "./document-writer.ts";
+import { RequestIdReusedError } from "./errors.ts";
+import { type InsightOfText, insightsOf } from "./insight-memory.ts";
+import type { NewMemory, Turn } from "./memory.ts";
+import type { Documents } from "./ports.ts";
+import type { KnownRequest, NewTurn, Operation, OperationStore, RequestKey } from "./store.ts";
+
+/** What an operation made of its memories. */
+export interface OperationResult {
+  /** One per memory, in order. */
+  readonly written: readonly Written[];
+  readonly turn: Turn | undefined;
+}
+
+/** How long reading which insights are known, or taking an operation back, may take. */
+const shortBudgetMs = 5_000;
+
+/**
+ * Work that must happen whole or not at all although it spans the vector store and our database:
+ * (1) record what is to be done, (2) write the documents, (3) record that it is done. Each step
+ * may be repeated. What is cut off after (1) is completed by the worker, see `recovery.ts`.
+ */
+export class Operations {
+  readonly #store: OperationStore;
+  readonly #writer: DocumentWriter;
+  readonly #documents: Documents;
+  readonly #shareInsights: boolean;
+  readonly #graceMs: number;
+  readonly #storeIsUp: () => boolean;
+  readonly #logger: Logger;
+
+  constructor(parts: {
+    readonly store: OperationStore;
+    readonly writer: DocumentWriter;
+    readonly documents: Documents;
+    /** Whether insights are handed to Session-Buddy. */
+    readonly shareInsights: boolean;
+    /** How long the worker leaves an operation to the call that began it. */
+    readonly graceMs: number;
+    /** Whether the vector store answered when it was last looked at. */
+    readonly vectorStoreIsUp: () => boolean;
+    readonly logger: Logger;
+  }) {
+    this.#store = parts.store;
+    this.#writer = parts.writer;
+    this.#documents = parts.documents;
+    this.#shareInsights = parts.shareInsights;
+    this.#graceMs = parts.graceMs;
+    this.#storeIsUp = parts.vectorStoreIsUp;
+    this.#logger = parts.logger;
+  }
+
+  /**
+   * Stores memories with their insights, a turn and a request id, as far as given. Resolves to
+   * `known` where the request was made before. When the call fails, nothing remains of it, unless
+   * it has a request id or dies half-way: then it is completed later, and its repetition answers.
+   */
+  async run(
+    call: Call,
+    memories: readonly NewMemory[],
+    details: {
+      readonly turn?: NewTurn | undefined;
+      readonly request?: RequestKey | undefined;
+    } = {},
+  ): Promise<{ readonly known: KnownRequest } | OperationResult> {
+    const operation = this.#plan(memories, details);
+    // Before anything is recorded: a call that cannot succeed leaves nothing to be taken back.
+    if (!this.#storeIsUp()) {
+      throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
+    }
+    const begun = await this.#store.begin(
+      call.tenant,
+      operation,
+      { ...details, graceMs: this.#graceMs },
+      call.signal,
+    );
+    if ("known" in begun) {
+      checkSamePayload(begun.known, details.request);
+      return begun;
+    }
+    try {
+      const written = await this.complete(call, operation);
+      const main = written[0];
+      const turn =
+        begun.turn === undefined || main?.kind !== "stored"
+          ? begun.turn
+          : { ...begun.turn, memoryId: main.id };
+      return { written, turn };
+    } catch (error) {
+      await this.#giveUp(operation, call, error);
+      throw error;
+    }
+  }
+
+  /**
+   * Steps (2) and (3). Resolves to what became of the memories that the caller stores, in order.
+   * Throws where a lone one was refused.
+   */
+  async complete(call: Call, operation: Operation): Promise<readonly Written[]> {
+    const { mainCount } = operation;
+    const known = await this.#knownInsights(call, operation.documents.slice(mainCount));
+    const documents = operation.documents.filter(({ id }) => !known.has(id));
+    const written = await this.#writer.write(call, documents);
+    const main = written.slice(0, mainCount);
+    const first = main[0];
+    if (first?.kind === "refused" && mainCount === 1) throw first.error;
+    const withoutVector = written.flatMap((one, index) =>
+      one.kind === "refused" || one.withVector
+        ? []
+        : [{ memoryId: one.id, dedupScope: documents[index]?.dedupScope ?? "" }],
+    );
+    await this.#store.finish(
+      call.tenant,
+      operation,
+      {
+        subject: first?.kind === "stored" ? first.id : "",
+        deduplicated: first?.kind === "stored" && first.deduplicated,
+        withoutVector,
+      },
+      call.signal,
+    );
+    return main;
+  }
+
+  #plan(
+    memories: readonly NewMemory[],
+    {
+      turn,
+      request,
+    }: { readonly turn?: NewTurn | undefined; readonly request?: RequestKey | undefined },
+  ): Operation {
+    const insights = new Map<string, InsightOfText>();
+    for (const insight of memories.flatMap(insightsOf)) {
+      if (!insights.has(insight.memory.id)) insights.set(insight.memory.id, insight);
+    }
+    return {
+      id: newId(),
+      documents: [...memories, ...[...insights.values()].map(({ memory }) => memory)],
+      mainCount: memories.length,
+      insights: this.#shareInsights ? [...insights.values()].map(({ delivery }) => delivery) : [],
+      turnId: turn?.id,
+      request: request && { method: request.method, requestId: request.requestId },
+    };
+  }
+
+  /** Insights that are stored already: they keep who told them first. */
+  async #knownInsights(call: Call, insights: readonly NewMemory[]): Promise<ReadonlySet<string>> {
+    if (insights.length === 0) return new Set();
+    const budgetMs = remainingMs(call, shortBudgetMs);
+    const ids = insights.map(({ id }) => id);
+    const known = new Set<string>();
+    for (let at = 0; at < ids.length; at += 1_000) {
+      const found = await withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
+        this.#documents.get(peerCall, ids.slice(at, at + 1_000)),
+      );
+      for (const { id } of found) known.add(id);
+    }
+    return known;
+  }
+
+  async #giveUp(operation: Operation, call: Call, error: unknown): Promise<void> {
+    const refused = error instanceof DomainError && error.kind === "invalid_argument";
+    // The caller will come again under the same id and find what it began; but what is refused
+    // would be refused for ever.
+    if (operation.request !== undefined && !refused) return;
+    try {
+      // The call's own signal may be the reason for giving up.
+      const signal = AbortSignal.timeout(shortBudgetMs);
+      await this.#store.abandon(call.tenant, operation, signal);
+    } catch (cause) {
+      this.#logger.warn({ err: cause }, "an operation could not be taken back; it is completed");
+    }
+  }
+}
+
+/** Throws RequestIdReusedError where the payload is another one. */
+export function checkSamePayload(known: KnownRequest, request: RequestKey | undefined): void {
+  if (request !== undefined && known.payloadHash !== request.payloadHash) {
+    throw new RequestIdReusedError(request.requestId);
+  }
+}

@@ -1,0 +1,152 @@
+import type { PeerCall } from "./deadline.ts";
+import type { InsightType } from "./insight-extraction.ts";
+import type { JsonObject, MemoryType, Micros, NewMemory, StoredMemory } from "./memory.ts";
+
+export type VectorValues = readonly number[];
+
+/** The embedding service, as the domain needs it. Failures are DomainErrors. */
+export interface Embedder {
+  /**
+   * Embeds 1 to 1,000 texts with the named model; empty: the service's default. One vector per
+   * text, in order; undefined for a text that the model refused.
+   */
+  embed(
+    call: PeerCall,
+    request: {
+      readonly model: string;
+      readonly purpose: "document" | "query";
+      readonly texts: readonly string[];
+    },
+  ): Promise<{
+    readonly model: string;
+    readonly vectors: readonly (VectorValues | undefined)[];
+  }>;
+}
+
+/** A memory with its vector, where it has one. */
+export interface DocumentWrite {
+  readonly memory: NewMemory;
+  readonly vector: VectorValues | undefined;
+}
+
+/** What a write did to one document. */
+export type DocumentOutcome =
+  | { readonly kind: "created" | "updated" | "deduplicated"; readonly id: string }
+  | { readonly kind: "refused"; readonly error: unknown };
+
+declare const callerFilter: unique symbol;
+/** A condition of the caller, made by convert.ts; the domain only passes it on. */
+export type CallerFilter = { readonly [callerFilter]: true };
+
+/** Which memories to consider. Empty texts and lists: any. */
+export interface Scope {
+  readonly memoryTypes: readonly MemoryType[];
+  readonly agentId: string;
+  readonly repoId: string;
+  readonly workflowId: string;
+  readonly sessionId: string;
+  readonly filter: CallerFilter | undefined;
+}
+
+/** A memory that a search found, from whatever source. */
+export interface Hit {
+  readonly id: string;
+  readonly content: string;
+  /** 0 to 1, the same measure in every source. */
+  readonly score: number;
+  readonly vectorScore: number | undefined;
+  readonly textScore: number | undefined;
+  readonly memoryType: MemoryType;
+  readonly sourceSystem: string;
+  readonly agentId: string;
+  readonly workflowId: string;
+  readonly repoId: string;
+  readonly metadata: JsonObject;
+  readonly createTime: Micros | undefined;
+}
+
+/** The query's vector and the model that made it. */
+export interface QueryVector {
+  readonly model: string;
+  readonly values: VectorValues;
+}
+
+/** The vector store's collection `memories`, as the domain needs it. Failures are DomainErrors. */
+export interface Documents {
+  /** The model whose vectors the collection holds; empty until the first is written. */
+  embeddingModel(call: PeerCall): Promise<string>;
+  /** Writes 1 to 1,000 documents in one transaction. `model` made the vectors. */
+  upsert(
+    call: PeerCall,
+    documents: readonly DocumentWrite[],
+    model: string,
+  ): Promise<DocumentOutcome[]>;
+  /** Reads documents by id, unknown ones left out. Tells of vectors only where asked. */
+  get(
+    call: PeerCall,
+    ids: readonly string[],
+    options?: { readonly tellVectors?: boolean },
+  ): Promise<StoredMemory[]>;
+  list(
+    call: PeerCall,
+    page: {
+      readonly filter: CallerFilter | undefined;
+      readonly pageSize: number;
+      readonly pageToken: string;
+    },
+  ): Promise<{ readonly memories: StoredMemory[]; readonly nextPageToken: string }>;
+  /** Deletes by id; how many were there. */
+  delete(call: PeerCall, ids: readonly string[]): Promise<number>;
+  /** By words and vector, or by words alone where there is no vector. Best first. */
+  search(
+    call: PeerCall,
+    search: {
+      readonly text: string;
+      readonly vector: QueryVector | undefined;
+      readonly scope: Scope;
+      readonly limit: number;
+      readonly minScore: number;
+    },
+  ): Promise<Hit[]>;
+}
+
+/** An insight on its way to Session-Buddy. */
+export interface InsightToDeliver {
+  /** The memory of type insight that holds it. */
+  readonly memoryId: string;
+  readonly content: string;
+  readonly type: InsightType;
+  readonly topics: readonly string[];
+  readonly confidence: number;
+  readonly quality: number;
+  /** The repository that it was learned in. Empty: none. */
+  readonly project: string;
+  /** The session that it was told in. Empty: none. */
+  readonly conversationId: string;
+  readonly metadata: JsonObject;
+}
+
+/** The bridge to Session-Buddy, as the domain needs it. Failures are DomainErrors. */
+export interface Bridge {
+  /** `memoryTypes` empty: all kinds of records. */
+  search(
+    call: PeerCall,
+    search: {
+      readonly query: string;
+      readonly vector: QueryVector | undefined;
+      readonly memoryTypes: readonly MemoryType[];
+      readonly project: string;
+      readonly limit: number;
+      readonly minScore: number;
+    },
+  ): Promise<{ readonly hits: Hit[]; readonly stale: string | undefined }>;
+  /**
+   * Hands an insight over; safe to repeat under the same request id. Resolves once the bridge
+   * holds it durably: written, or in the bridge's own queue.
+   */
+  storeInsight(
+    call: PeerCall,
+    insight: InsightToDeliver,
+    requestId: string,
+  ): Promise<{ readonly written: boolean }>;
+}

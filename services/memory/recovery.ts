@@ -1,0 +1,188 @@
+import { sleep } from "../../shared/lifecycle.ts";
+import type { Logger } from "../../shared/logging.ts";
+import { workflowMemoryId } from "./content-identity.ts";
+import { type Call, within } from "./deadline.ts";
+import type { Deliveries } from "./deliveries.ts";
+import type { Operations } from "./operations.ts";
+import { OutboxWorker } from "./outbox-worker.ts";
+import type { PendingEmbeddings } from "./pending-embeddings.ts";
+import type { Documents } from "./ports.ts";
+import type { MemoryStore, OutboxItem, OutboxKind } from "./store.ts";
+import type { Workflows } from "./workflows.ts";
+
+export interface RecoveryParts {
+  readonly store: MemoryStore;
+  readonly documents: Documents;
+  readonly operations: Operations;
+  readonly workflows: Workflows;
+  readonly deliveries: Deliveries;
+  readonly pendingEmbeddings: PendingEmbeddings;
+  /** Whether insights are handed to Session-Buddy. */
+  readonly sharing: boolean;
+  readonly idleMs: number;
+  /** How long an item is left to who took it; what takes longer is done twice, without harm. */
+  readonly leaseMs: number;
+  readonly logger: Logger;
+}
+
+const itemBudgetMs = 25_000;
+const embeddingBudgetMs = 100_000;
+/** What failed although all parts answer is tried less and less often. */
+const firstRetryMs = 5_000;
+const lastRetryMs = 600_000;
+const purgeEveryMs = 3_600_000;
+
+/**
+ * The background half of "nothing acknowledged is lost": one worker per kind of work, so that a
+ * slow bridge holds up no embedding.
+ */
+export function startRecovery(parts: RecoveryParts): AsyncDisposable {
+  const { store, idleMs, logger } = parts;
+  const worker = (
+    kind: OutboxKind,
+    batch: number,
+    handle: (items: OutboxItem[], signal: AbortSignal) => Promise<void>,
+    leaseMs = parts.leaseMs,
+  ) => new OutboxWorker({ store, kind, batch, leaseMs, idleMs, handle, logger });
+  const each =
+    (work: (item: OutboxItem, call: Call) => Promise<void>) =>
+    (items: OutboxItem[], signal: AbortSignal) =>
+      oneByOne(parts, items, signal, work);
+  const workers: AsyncDisposable[] = [
+    worker(
+      "operation",
+      8,
+      each((item, call) => completeOperation(parts, item, call)),
+    ),
+    worker(
+      "workflow",
+      8,
+      each((item, call) => catchUpWorkflow(parts, item, call)),
+    ),
+    worker(
+      "deletion",
+      32,
+      each((item, call) => deleteAgain(parts, item, call)),
+    ),
+    worker(
+      "embedding",
+      16,
+      (items, signal) => embedByTenant(parts, items, signal),
+      embeddingBudgetMs * 1.5,
+    ),
+    ...(parts.sharing
+      ? [worker("insight", 16, (items, signal) => deliverByTenant(parts, items, signal))]
+      : []),
+    new RequestPurge(store, logger),
+  ];
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(workers.map((one) => one[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** One failure does not keep the others waiting. */
+async function oneByOne(
+  { store, logger }: RecoveryParts,
+  items: readonly OutboxItem[],
+  signal: AbortSignal,
+  work: (item: OutboxItem, call: Call) => Promise<void>,
+): Promise<void> {
+  for (const item of items) {
+    try {
+      await work(item, callOf(item.tenant, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      logger.warn({ err: error, kind: item.kind, attempts: item.attempts }, "recovery has to wait");
+      const delayMs = firstRetryMs * 2 ** Math.min(item.attempts - 1, 20);
+      await store.putBack([item], Math.min(lastRetryMs, delayMs), signal);
+    }
+  }
+}
+
+async function completeOperation(
+  { operations, logger }: RecoveryParts,
+  item: OutboxItem,
+  call: Call,
+): Promise<void> {
+  if (item.kind !== "operation") return;
+  await operations.complete(call, item.operation);
+  logger.info({ tenant: item.tenant, operation: item.id }, "completed what was cut off");
+}
+
+async function catchUpWorkflow(
+  { workflows, documents, store }: RecoveryParts,
+  item: OutboxItem,
+  call: Call,
+): Promise<void> {
+  if (item.kind !== "workflow") return;
+  if (await workflows.catchUp(call, item.workflowId, item.id)) return;
+  // It was deleted while its document was written, which may have brought the document back.
+  const memoryId = workflowMemoryId(item.workflowId);
+  await within(call, itemBudgetMs, (peerCall) => documents.delete(peerCall, [memoryId]));
+  await store.remove([item], call.signal);
+}
+
+async function deleteAgain(
+  { documents, store }: RecoveryParts,
+  item: OutboxItem,
+  call: Call,
+): Promise<void> {
+  if (item.kind !== "deletion") return;
+  await within(call, itemBudgetMs, (peerCall) => documents.delete(peerCall, [item.memoryId]));
+  await store.remove([item], call.signal);
+}
+
+async function embedByTenant(
+  { pendingEmbeddings }: RecoveryParts,
+  items: readonly OutboxItem[],
+  signal: AbortSignal,
+): Promise<void> {
+  const embeddings = items.filter((item) => item.kind === "embedding");
+  for (const [tenant, own] of Map.groupBy(embeddings, (item) => item.tenant)) {
+    await pendingEmbeddings.embed(callOf(tenant, signal, embeddingBudgetMs), own);
+  }
+}
+
+async function deliverByTenant(
+  { deliveries }: RecoveryParts,
+  items: readonly OutboxItem[],
+  signal: AbortSignal,
+): Promise<void> {
+  const insights = items.filter((item) => item.kind === "insight");
+  for (const [tenant, own] of Map.groupBy(insights, (item) => item.tenant)) {
+    await deliveries.deliver(callOf(tenant, signal), own);
+  }
+}
+
+function callOf(tenant: string, signal: AbortSignal, budgetMs = itemBudgetMs): Call {
+  return { tenant, signal, deadline: Date.now() + budgetMs };
+}
+
+/** Forgets request ids when their time is over. */
+class RequestPurge implements AsyncDisposable {
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(store: MemoryStore, logger: Logger) {
+    this.#running = this.#run(store, logger, this.#stop.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(store: MemoryStore, logger: Logger, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(purgeEveryMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        await store.purgeRequests(signal);
+      } catch (error) {
+        logger.warn({ err: error }, "old request ids could not be removed");
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import { Violations } from "../../../shared/errors.ts";
+import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { MemoryType as ProtoMemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { memoryTypeOf, sourceOf, toProtoReport, toProtoResult } from "../convert.ts";
+import type { MemoryMetrics } from "../metrics.ts";
+import type { SearchQuestion, UnifiedSearch } from "../unified-search.ts";
+import { callOf } from "./call.ts";
+import { bounds, checkText, parseCount, parseFilter } from "./fields.ts";
+
+export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
+  return {
+    async unifiedSearch(request: UnifiedSearchRequest, context: HandlerContext) {
+      const question = parseQuestion(request);
+      const answer = await metrics.searching(() => search.search(question, callOf(context)));
+      return {
+        results: answer.results.map(toProtoResult),
+        sourceReports: answer.reports.map(toProtoReport),
+      };
+    },
+  };
+}
+
+function parseQuestion(request: UnifiedSearchRequest): SearchQuestion {
+  const violations = new Violations();
+  const { agentId, repoId, workflowId, sessionId, minScore } = request;
+  // Any text is safe, but no source can look for NUL; it parts words like a blank.
+  const query = request.query.replaceAll("\0", " ");
+  checkText(violations, "query", query, { min: 1, max: bounds.queryBytes });
+  const memoryTypes = request.memoryTypes.map(memoryTypeOf);
+  for (const [index, type] of request.memoryTypes.entries()) {
+    const known = memoryTypes[index] !== undefined || type === ProtoMemoryType.UNSPECIFIED;
+    violations.require(known, `memory_types[${index}]`, "must be a known type");
+  }
+  const sources = request.sources.map(sourceOf);
+  for (const [index, source] of sources.entries()) {
+    violations.require(source !== undefined, `sources[${index}]`, "must be a known source");
+  }
+  checkText(violations, "agent_id", agentId, { max: bounds.idBytes });
+  checkText(violations, "repo_id", repoId, { max: bounds.idBytes });
+  checkText(violations, "workflow_id", workflowId, { max: bounds.idBytes });
+  checkText(violations, "session_id", sessionId, { max: bounds.idBytes });
+  violations.require(minScore >= 0 && minScore <= 1, "min_score", "must be 0 to 1");
+  const limit = parseCount(violations, "limit", request.limit, 10);
+  violations.throwIfAny();
+  // UNSPECIFIED among the types means any.
+  const any = request.memoryTypes.includes(ProtoMemoryType.UNSPECIFIED);
+  return {
+    query,
+    scope: {
+      memoryTypes: any ? [] : [...new Set(memoryTypes.filter((type) => type !== undefined))],
+      agentId,
+      repoId,
+      workflowId,
+      sessionId,
+      filter: parseFilter(request.filter),
+    },
+    limit,
+    minScore,
+    sources: sources.filter((source) => source !== undefined),
+  };
+}

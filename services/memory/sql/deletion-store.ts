@@ -1,0 +1,107 @@
+import { newId } from "../../../shared/ids.ts";
+import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
+import { withRetry } from "../../../shared/postgres/retry.ts";
+import type { DeletionStore } from "../store.ts";
+import { unmark } from "./operation-store.ts";
+import { after } from "./rows.ts";
+
+/** Deletions in PostgreSQL. */
+export class PostgresDeletionStore implements DeletionStore {
+  readonly #postgres: Postgres;
+
+  constructor(postgres: Postgres) {
+    this.#postgres = postgres;
+  }
+
+  async forget(
+    tenant: string,
+    memoryIds: readonly string[],
+    graceMs: number,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    if (memoryIds.length === 0) return 0;
+    const ids = memoryIds.toSorted();
+    const forget = async (tx: Queryable) => {
+      const turns = await tx.query(
+        "delete from agent_conversations where tenant = $1 and memory_id = any($2::text[])",
+        [tenant, ids],
+        signal,
+      );
+      const executions = await tx.query(
+        "delete from workflow_executions where tenant = $1 and memory_id = any($2::text[])",
+        [tenant, ids],
+        signal,
+      );
+      await forgetWaiting(tx, tenant, ids, graceMs, signal);
+      return turns.rowCount + executions.rowCount;
+    };
+    return withRetry(() => this.#postgres.transaction(forget, { signal }), { signal });
+  }
+
+  async deleted(tenant: string, memoryIds: readonly string[], signal?: AbortSignal) {
+    if (memoryIds.length === 0) return;
+    await withRetry(
+      () =>
+        this.#postgres.query(
+          `delete from memory_outbox
+           where tenant = $1 and kind = 'deletion' and subject = any($2::text[])
+             and not (payload @> '{"twice": true}')`,
+          [tenant, [...memoryIds]],
+          signal,
+        ),
+      { signal },
+    );
+  }
+
+  async unmark(tenant: string, memoryIds: readonly string[], signal?: AbortSignal) {
+    if (memoryIds.length === 0) return;
+    await withRetry(() => unmark(this.#postgres, tenant, memoryIds, signal), { signal });
+  }
+}
+
+async function forgetWaiting(
+  tx: Queryable,
+  tenant: string,
+  ids: readonly string[],
+  graceMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await tx.query(
+    `delete from memory_outbox
+     where tenant = $1 and kind = 'insight' and subject = any($2::text[])`,
+    [tenant, [...ids]],
+    signal,
+  );
+  // What waited for a vector may be in the hands of a worker that writes the document once more.
+  await tx.query(
+    `with waited as (
+       delete from memory_outbox
+       where tenant = $1 and kind = 'embedding' and subject = any($2::text[])
+       returning subject
+     )
+     insert into memory_outbox as old (tenant, id, kind, subject, payload, available_at)
+     select $1, mark.id, 'deletion', mark.subject,
+            case when waited.subject is null then '{}' else '{"twice": true}' end::jsonb,
+            ${after("$4")}
+     from unnest($2::text[], $3::text[]) as mark (subject, id)
+     left join waited on waited.subject = mark.subject
+     on conflict (tenant, kind, subject) do update
+     set payload = old.payload || excluded.payload, available_at = excluded.available_at`,
+    [tenant, [...ids], ids.map(() => newId()), graceMs],
+    signal,
+  );
+  // Operations are few: those that are cut off, and those of this instant.
+  await tx.query(
+    `update memory_outbox
+     set payload = jsonb_set(payload, '{documents}', coalesce(
+       (select jsonb_agg(document order by place)
+        from jsonb_array_elements(payload -> 'documents') with ordinality as kept (document, place)
+        where not document ->> 'id' = any($2::text[])), '[]'))
+     where tenant = $1 and kind = 'operation'
+       and exists (
+         select from jsonb_array_elements(payload -> 'documents') as document
+         where document ->> 'id' = any($2::text[]))`,
+    [tenant, [...ids]],
+    signal,
+  );
+}

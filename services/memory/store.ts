@@ -1,0 +1,283 @@
+import type { Micros, NewMemory, Role, Turn } from "./memory.ts";
+import type { InsightToDeliver } from "./ports.ts";
+import type { WorkflowExecution, WorkflowStatus } from "./workflow.ts";
+
+/*
+ * What the memory service itself keeps in its database. The documents are the vector store's; here
+ * stands what makes work that spans both safe to repeat: each method is one transaction, and what
+ * it promises holds after SIGKILL.
+ */
+
+/** A turn that has no place in its session yet. */
+export interface NewTurn extends Omit<Turn, "sequence" | "createTime" | "metadata"> {
+  readonly metadata: Turn["metadata"];
+  readonly role: Role;
+  readonly repoId: string;
+}
+
+/** By what a repeated call is known again: within a tenant and method. */
+export interface RequestKey {
+  readonly method: string;
+  readonly requestId: string;
+  /** Of the payload: another one under the same id is a mistake of the caller. */
+  readonly payloadHash: string;
+}
+
+/** How a request that was made before ended, or will. */
+export interface KnownRequest {
+  readonly payloadHash: string;
+  /** The turn or memory that the first call made; after de-duplication the one that stays. */
+  readonly subject: string;
+  readonly deduplicated: boolean;
+}
+
+/**
+ * Documents that must reach the vector store together with what belongs to them. Recorded before
+ * the first step, finished after the last; whatever lies between is done again by the worker.
+ */
+export interface Operation {
+  readonly id: string;
+  /** What the caller stores, then the memories of the insights in it. */
+  readonly documents: readonly NewMemory[];
+  /** How many of the documents the caller stores, at least 1. */
+  readonly mainCount: number;
+  /** To be handed to Session-Buddy once the documents are stored. */
+  readonly insights: readonly InsightToDeliver[];
+  readonly turnId: string | undefined;
+  readonly request: Pick<RequestKey, "method" | "requestId"> | undefined;
+}
+
+/** What became of an operation's first document, and which documents still need a vector. */
+export interface OperationEnd {
+  /** The id under which the first document's content is stored. */
+  readonly subject: string;
+  readonly deduplicated: boolean;
+  readonly withoutVector: readonly PendingEmbedding[];
+}
+
+/** A document that is stored and has no vector yet. */
+export interface PendingEmbedding {
+  readonly memoryId: string;
+  /** The scope that the document was written with; the vector store does not give it back. */
+  readonly dedupScope: string;
+}
+
+export interface OperationStore {
+  /**
+   * Records the operation, its turn as the next of its session, and the request id, in one
+   * transaction; resolves to the turn. Where the request id is known already nothing is recorded
+   * and that request is answered. The worker leaves the operation alone for `graceMs`.
+   */
+  begin(
+    tenant: string,
+    operation: Operation,
+    details: {
+      readonly turn?: NewTurn | undefined;
+      readonly request?: RequestKey | undefined;
+      readonly graceMs: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<{ readonly known: KnownRequest } | { readonly turn: Turn | undefined }>;
+
+  /**
+   * Ends the operation: links turn and request to the memory that holds the content, queues the
+   * insights (an insight that waits already is queued once), and queues what needs a vector.
+   * False, with nothing done, where the operation was finished or abandoned meanwhile.
+   */
+  finish(
+    tenant: string,
+    operation: Operation,
+    end: OperationEnd,
+    signal?: AbortSignal,
+  ): Promise<boolean>;
+
+  /**
+   * Takes the operation back: its turn, its request id and itself. False, with nothing done,
+   * where it was finished meanwhile.
+   */
+  abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean>;
+
+  /** A request id that was used within the last 7 days. */
+  knownRequest(
+    tenant: string,
+    key: Pick<RequestKey, "method" | "requestId">,
+    signal?: AbortSignal,
+  ): Promise<KnownRequest | undefined>;
+
+  /** The operation that a request began and that is not finished. */
+  openOperation(
+    tenant: string,
+    key: Pick<RequestKey, "method" | "requestId">,
+    signal?: AbortSignal,
+  ): Promise<Operation | undefined>;
+
+  /** Forgets request ids that are older than 7 days; how many. */
+  purgeRequests(signal?: AbortSignal): Promise<number>;
+}
+
+export interface ConversationStore {
+  turn(tenant: string, id: string, signal?: AbortSignal): Promise<Turn | undefined>;
+  /** Turns of a session by sequence, those after `afterSequence`; `agentId` empty: of any agent. */
+  listTurns(
+    tenant: string,
+    query: {
+      readonly sessionId: string;
+      readonly agentId: string;
+      readonly afterSequence: bigint;
+      readonly limit: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<Turn[]>;
+}
+
+/** A place in the order "last updated first, then by id". */
+export interface WorkflowCursor {
+  readonly updateTime: Micros;
+  readonly workflowId: string;
+}
+
+export interface WorkflowStore {
+  /**
+   * Records the execution, or its new state, together with a mark that its document is behind.
+   * Resolves to the row and the mark's id. The worker leaves the mark alone for `graceMs`.
+   */
+  record(
+    tenant: string,
+    execution: WorkflowExecution,
+    graceMs: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly execution: WorkflowExecution; readonly markId: string }>;
+  workflow(
+    tenant: string,
+    workflowId: string,
+    signal?: AbortSignal,
+  ): Promise<WorkflowExecution | undefined>;
+  /**
+   * Removes the mark and queues the embedding where one is given, if the execution is still at
+   * `revision`. False, with the mark left, where it was recorded again meanwhile.
+   */
+  documentWritten(
+    tenant: string,
+    written: {
+      readonly markId: string;
+      readonly workflowId: string;
+      readonly revision: bigint;
+      readonly withoutVector: PendingEmbedding | undefined;
+    },
+    signal?: AbortSignal,
+  ): Promise<boolean>;
+  listWorkflows(
+    tenant: string,
+    query: {
+      readonly status: WorkflowStatus | undefined;
+      readonly adapter: string;
+      readonly repoId: string;
+      /** Inclusive. */
+      readonly from: Micros | undefined;
+      /** Exclusive. */
+      readonly to: Micros | undefined;
+      readonly after: WorkflowCursor | undefined;
+      readonly limit: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<WorkflowExecution[]>;
+}
+
+/** Work that waits: what it is about depends on its kind. */
+export type OutboxItem = {
+  readonly tenant: string;
+  readonly id: string;
+  /** How often it was taken up, this time included. */
+  readonly attempts: number;
+  /** How long it has waited. */
+  readonly ageMs: number;
+} & OutboxWork;
+
+export type OutboxWork =
+  /** An operation that may have been cut off. */
+  | { readonly kind: "operation"; readonly operation: Operation }
+  /** A workflow execution whose document may be behind its row. */
+  | { readonly kind: "workflow"; readonly workflowId: string }
+  /** A document without a vector. */
+  | ({ readonly kind: "embedding" } & PendingEmbedding)
+  /** An insight for Session-Buddy. */
+  | { readonly kind: "insight"; readonly insight: InsightToDeliver }
+  /** A memory that was deleted and may still, or again, have a document. */
+  | { readonly kind: "deletion"; readonly memoryId: string };
+
+export type OutboxKind = OutboxWork["kind"];
+
+export interface OutboxStore {
+  /**
+   * Takes up to `limit` items of a kind that are due, of all tenants, oldest first, and hides them
+   * from other takers for `leaseMs`. What is not removed or put back comes again after that.
+   */
+  take(
+    kind: OutboxKind,
+    limit: number,
+    leaseMs: number,
+    signal?: AbortSignal,
+  ): Promise<OutboxItem[]>;
+  /** Takes the insights of these memories that wait, due or not, as `take` does. */
+  takeInsights(
+    tenant: string,
+    memoryIds: readonly string[],
+    leaseMs: number,
+    signal?: AbortSignal,
+  ): Promise<OutboxItem[]>;
+  /** Done. */
+  remove(items: readonly Pick<OutboxItem, "tenant" | "id">[], signal?: AbortSignal): Promise<void>;
+  /** Not done: due again after `delayMs`. */
+  putBack(
+    items: readonly Pick<OutboxItem, "tenant" | "id">[],
+    delayMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /** Which of these memories hold an insight that waits for Session-Buddy. */
+  waitingInsights(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlySet<string>>;
+  /** Queues documents for embedding, each once; due after `delayMs`. */
+  addEmbeddings(
+    tenant: string,
+    pending: readonly PendingEmbedding[],
+    delayMs: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /** Takes queued embeddings back. */
+  removeEmbeddings(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<void>;
+}
+
+export interface DeletionStore {
+  /**
+   * Removes all that belongs to these memories: turns and workflow executions that hold them,
+   * insights that wait, embeddings and operations' documents that wait. Leaves a mark per memory
+   * until `deleted`. How many turns and executions went.
+   */
+  forget(
+    tenant: string,
+    memoryIds: readonly string[],
+    graceMs: number,
+    signal?: AbortSignal,
+  ): Promise<number>;
+  /**
+   * The documents are gone. A mark whose memory was being embedded stays, since that may write the
+   * document once more; the worker then deletes it again.
+   */
+  deleted(tenant: string, memoryIds: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** These ids are given to new memories: older marks no longer speak of them. */
+  unmark(tenant: string, memoryIds: readonly string[], signal?: AbortSignal): Promise<void>;
+}
+
+export interface MemoryStore
+  extends OperationStore,
+    ConversationStore,
+    WorkflowStore,
+    OutboxStore,
+    DeletionStore {}

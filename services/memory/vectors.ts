@@ -1,0 +1,136 @@
+import { DomainError } from "../../shared/errors.ts";
+import type { Logger } from "../../shared/logging.ts";
+import { type Call, remainingMs, within } from "./deadline.ts";
+import type { Documents, Embedder, QueryVector, VectorValues } from "./ports.ts";
+
+/** Texts with their vectors; a text that got none is stored as pending. */
+export interface EmbeddedTexts {
+  /** The model that made the vectors; empty where there is none. */
+  readonly model: string;
+  readonly vectors: readonly (VectorValues | undefined)[];
+}
+
+/** How long a collection's model is believed: it is set once, and changes only with the collection. */
+const knownModelMs = 10_000;
+const unsetModelMs = 1_000;
+const mostTenants = 1_000;
+/** Storing waits for embedding no longer than this, and no more than this share of its time. */
+const storeBudgetMs = 5_000;
+const storeShare = 0.4;
+const backgroundBudgetMs = 60_000;
+const modelBudgetMs = 1_000;
+/** What one call may carry. */
+const mostTexts = 1_000;
+const mostCharacters = 4 * 1024 * 1024;
+
+/**
+ * Embeds with the model to which the collection `memories` belongs. Embedding down or late is
+ * never an error here: what has no vector is stored and found by its words.
+ */
+export class Vectors {
+  readonly #embedder: Embedder;
+  readonly #documents: Documents;
+  readonly #logger: Logger;
+  readonly #models = new Map<string, { readonly model: string; readonly until: number }>();
+
+  constructor(embedder: Embedder, documents: Documents, logger: Logger) {
+    this.#embedder = embedder;
+    this.#documents = documents;
+    this.#logger = logger;
+  }
+
+  /** Drops what is believed of a tenant's collection, after it refused a model. */
+  forgetModel(tenant: string): void {
+    this.#models.delete(tenant);
+  }
+
+  /** The query's vector; undefined where there was none within the budget. */
+  async embedQuery(call: Call, text: string, budgetMs: number): Promise<QueryVector | undefined> {
+    const { model, vectors } = await this.#embed(call, "query", [text], budgetMs);
+    const values = vectors[0];
+    return values === undefined ? undefined : { model, values };
+  }
+
+  /** Vectors for contents that are stored on a caller's behalf. */
+  embedForStoring(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
+    const share =
+      call.deadline === undefined ? storeBudgetMs : remainingMs(call, Infinity) * storeShare;
+    return this.#embed(call, "document", texts, Math.min(storeBudgetMs, share));
+  }
+
+  /** As `embedForStoring`, where nobody waits: a model on a slow machine gets the time it needs. */
+  embedInBackground(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
+    return this.#embed(call, "document", texts, remainingMs(call, backgroundBudgetMs));
+  }
+
+  async #embed(
+    call: Call,
+    purpose: "document" | "query",
+    texts: readonly string[],
+    budgetMs: number,
+  ): Promise<EmbeddedTexts> {
+    const until = performance.now() + budgetMs;
+    const vectors: (VectorValues | undefined)[] = [];
+    let model = await this.#model(call, Math.min(modelBudgetMs, budgetMs / 2));
+    for (const part of parts(texts)) {
+      const answer = await this.#tryEmbed(call, { model, purpose, texts: part }, until);
+      // One call failed: the rest would only wait as long again.
+      if (answer === undefined) break;
+      model = answer.model;
+      vectors.push(...answer.vectors);
+    }
+    while (vectors.length < texts.length) vectors.push(undefined);
+    return { model: vectors.some((vector) => vector !== undefined) ? model : "", vectors };
+  }
+
+  async #tryEmbed(
+    call: Call,
+    request: Parameters<Embedder["embed"]>[1],
+    until: number,
+  ): Promise<Awaited<ReturnType<Embedder["embed"]>> | undefined> {
+    const budgetMs = until - performance.now();
+    if (budgetMs <= 0) return undefined;
+    try {
+      return await within(call, budgetMs, (peerCall) => this.#embedder.embed(peerCall, request));
+    } catch (error) {
+      call.signal.throwIfAborted();
+      this.#logger.warn({ err: error, purpose: request.purpose }, "embedding failed");
+      return undefined;
+    }
+  }
+
+  /** The collection's model; empty (the service's default) where it has none or does not tell. */
+  async #model(call: Call, budgetMs: number): Promise<string> {
+    const known = this.#models.get(call.tenant);
+    if (known !== undefined && known.until > performance.now()) return known.model;
+    try {
+      const model = await within(call, budgetMs, (peerCall) =>
+        this.#documents.embeddingModel(peerCall),
+      );
+      if (this.#models.size >= mostTenants) this.#models.clear();
+      const ms = model === "" ? unsetModelMs : knownModelMs;
+      this.#models.set(call.tenant, { model, until: performance.now() + ms });
+      return model;
+    } catch (error) {
+      call.signal.throwIfAborted();
+      if (!(error instanceof DomainError)) throw error;
+      return known?.model ?? "";
+    }
+  }
+}
+
+/** The texts in order, in parts that one call can carry. */
+function* parts(texts: readonly string[]): Generator<readonly string[]> {
+  let part: string[] = [];
+  let size = 0;
+  for (const text of texts) {
+    if (part.length > 0 && (part.length >= mostTexts || size + text.length > mostCharacters)) {
+      yield part;
+      part = [];
+      size = 0;
+    }
+    part.push(text);
+    size += text.length;
+  }
+  if (part.length > 0) yield part;
+}
