@@ -93,6 +93,7 @@ describe.each(databases(process.env["MAHAVISHNU_TEST_PG_URL"]))(
       const facts = await readDatabaseFacts(postgres);
       expect(facts.serverVersion).toMatch(/^\d+\.\d+$/);
       expect(facts.vectorVersion).toMatch(/^0\.\d+\.\d+$/);
+      expect(facts.schema).toMatchObject({ upToDate: true });
       expect(facts.sizeBytes).toBeGreaterThan(1_000_000);
     });
   },

@@ -1,4 +1,6 @@
-import type { Postgres } from "../../shared/postgres/postgres.ts";
+import type { Queryable } from "../../shared/postgres/queryable.ts";
+import { vectorWarning } from "../../shared/postgres/readiness.ts";
+import { schemaState } from "../../shared/postgres/schema-state.ts";
 import type { Facts, HealthSample, Status } from "./component-health.ts";
 import type { DatabaseFacts } from "./database.ts";
 import type { HealthHistoryStore, HistoryFilter, HistoryPosition } from "./store.ts";
@@ -17,9 +19,9 @@ interface Row {
 
 /** The history in the table performance_metrics. */
 export class PostgresHealthHistoryStore implements HealthHistoryStore {
-  readonly #postgres: Postgres;
+  readonly #postgres: Queryable;
 
-  constructor(postgres: Postgres) {
+  constructor(postgres: Queryable) {
     this.#postgres = postgres;
   }
 
@@ -95,7 +97,7 @@ export class PostgresHealthHistoryStore implements HealthHistoryStore {
 
 /** What the database says of itself; writes nothing. */
 export async function readDatabaseFacts(
-  postgres: Postgres,
+  postgres: Queryable,
   signal?: AbortSignal,
 ): Promise<DatabaseFacts> {
   const { rows } = await postgres.query<{ server: string; vector: string | null; bytes: number }>(
@@ -106,9 +108,12 @@ export async function readDatabaseFacts(
     signal,
   );
   const [row] = rows;
+  const vectorVersion = row?.vector ?? undefined;
   return {
     serverVersion: row?.server ?? "",
-    vectorVersion: row?.vector ?? undefined,
+    vectorVersion,
+    warning: vectorVersion === undefined ? undefined : vectorWarning(vectorVersion),
+    schema: await schemaState(postgres, signal === undefined ? {} : { signal }),
     sizeBytes: row?.bytes ?? 0,
   };
 }

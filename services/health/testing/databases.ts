@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { vector } from "@electric-sql/pglite-pgvector";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 import pg from "pg";
+import { silentLogger } from "../../../shared/logging.ts";
+import { migrate } from "../../../shared/postgres/migrate.ts";
+import { migrationsDirectory } from "../../../shared/postgres/migration-files.ts";
 
-/** A database with this service's table in it. */
+/** A database with the schema in place. */
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string;
 }
@@ -20,18 +21,14 @@ export function databases(
   return [embedded, { name: "PostgreSQL", open: () => openReal(realUrl) }];
 }
 
-const schema = [
-  "create extension if not exists vector;",
-  readFileSync(resolve(import.meta.dirname, "../../../migrations/0004_health.sql"), "utf8"),
-].join("\n");
-
 export async function openEmbedded(): Promise<TestDatabase> {
   const db = await PGlite.create({ extensions: { vector } });
-  await db.exec(schema);
   const server = new PGLiteSocketServer({ db, port: 0, host: "127.0.0.1", maxConnections: 10 });
   await server.start();
+  const url = `postgres://postgres@${server.getServerConn()}/postgres`;
+  await migrate({ url, directory: migrationsDirectory, logger: silentLogger() });
   return {
-    url: `postgres://postgres@${server.getServerConn()}/postgres`,
+    url,
     async [Symbol.asyncDispose]() {
       await server.stop();
       await db.close();
@@ -44,7 +41,7 @@ async function openReal(url: string): Promise<TestDatabase> {
   const own = new URL(url);
   own.pathname = `/${name}`;
   await run(url, `create database ${name}`);
-  await run(own.href, schema);
+  await migrate({ url: own.href, directory: migrationsDirectory, logger: silentLogger() });
   return {
     url: own.href,
     [Symbol.asyncDispose]: () => run(url, `drop database ${name} with (force)`),
