@@ -1,3 +1,4 @@
+import { sleep } from "../../shared/lifecycle.ts";
 import type { Postgres, Queryable } from "../../shared/postgres/postgres.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError, sqlStates } from "../../shared/postgres/sql-errors.ts";
@@ -81,6 +82,7 @@ export class PostgresDocumentStore implements DocumentStore {
         if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
           throw error;
         if (attempt === writeAttempts) throw new WriteConflictError(error);
+        await sleep(Math.random() * attempt * 10, signal);
       }
     }
   }

@@ -78,25 +78,47 @@ export class DocumentWrites {
   async #existing(pending: readonly PlannedDocument[]): Promise<ExistingDocument[]> {
     const documents = pending.map((one) => one.document);
     const ids = documents.filter((one) => one.idGiven).map((one) => one.id);
-    // By columns and not by triples, so that both halves are index scans whatever the statistics.
+    const byId = ids.length === 0 ? [] : await this.#lockByIds(ids);
+    const byContent = await this.#findByContent(documents, ids);
+    return [...byId, ...byContent];
+  }
+
+  /**
+   * Writers of the same documents stand in line here, by id, and so neither meet in a circle nor
+   * read what another one is about to change.
+   */
+  async #lockByIds(ids: readonly string[]): Promise<ExistingDocument[]> {
     const { rows } = await this.#tx.query<ExistingRow>(
-      `select ${existingColumns} from memories m where m.tenant = $1 and m.id = any($2::text[])
-      union all
-      select ${existingColumns} from memories m
-      where m.tenant = $1 and m.content_hash = any($3::text[])
-        and m.memory_type = any($4::text[]) and m.dedup_scope = any($5::text[])
-        and m.id <> all($2::text[])`,
+      `select ${existingColumns} from memories m
+      where m.tenant = $1 and m.id = any($2::text[]) order by m.id for update`,
+      [this.#tenant, encodeTextArray(ids)],
+    );
+    return rows.map(existingOfRow);
+  }
+
+  /**
+   * By columns and not by triples, so that it is an index scan whatever the statistics; what fits
+   * no document as a whole is left out afterwards.
+   */
+  async #findByContent(
+    documents: readonly NewDocument[],
+    otherThan: readonly string[],
+  ): Promise<ExistingDocument[]> {
+    const { rows } = await this.#tx.query<ExistingRow>(
+      `select ${existingColumns} from memories m
+      where m.tenant = $1 and m.content_hash = any($2::text[])
+        and m.memory_type = any($3::text[]) and m.dedup_scope = any($4::text[])
+        and m.id <> all($5::text[])`,
       [
         this.#tenant,
-        encodeTextArray(ids),
         encodeTextArray(documents.map((one) => one.contentHash)),
         encodeTextArray(distinct(documents.map((one) => one.memoryType))),
         encodeTextArray(distinct(documents.map((one) => one.dedupScope))),
+        encodeTextArray(otherThan),
       ],
     );
     const wanted = new Set(documents.map(contentKey));
-    const given = new Set(ids);
-    return rows.map(existingOfRow).filter((one) => given.has(one.id) || wanted.has(one.key));
+    return rows.map(existingOfRow).filter((one) => wanted.has(one.key));
   }
 
   async #removeExpired(ids: readonly string[]): Promise<void> {
@@ -112,7 +134,7 @@ export class DocumentWrites {
       `insert into memories (tenant, ${inputColumns}, updated_at)
       select $1, i.id, i.content, i.embedding, i.memory_type, i.source_system, i.agent_id,
         i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
-        coalesce(least(i.created_at, now()), now()), i.expires_at, now()
+        least(i.created_at, now()), i.expires_at, now()
       from ${input}
       on conflict do nothing
       returning id`,
@@ -133,7 +155,7 @@ export class DocumentWrites {
         memory_type = i.memory_type, source_system = i.source_system, agent_id = i.agent_id,
         workflow_id = i.workflow_id, repo_id = i.repo_id, metadata = i.metadata,
         content_hash = i.content_hash, dedup_scope = i.dedup_scope,
-        created_at = coalesce(least(i.created_at, now()), m.created_at),
+        created_at = case when i.created_at is null then m.created_at else least(i.created_at, now()) end,
         expires_at = i.expires_at, updated_at = now()
       from ${input}
       where m.tenant = $1 and m.id = i.id
