@@ -1,0 +1,472 @@
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
+import {
+  type IngestionProgress,
+  IngestionStage,
+  IngestionStatus,
+} from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
+import { SearchMode } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { newId } from "../../shared/ids.ts";
+import { databaseKinds, type TestDatabase } from "./ingestion-databases.ts";
+import { FakePeers, unavailable } from "./ingestion-peers.ts";
+import {
+  createFolder,
+  ingest,
+  startIngestion,
+  type TestFolder,
+  type TestIngestion,
+} from "./ingestion-service.ts";
+
+const { COMPLETED, FAILED, CANCELLED, IN_PROGRESS } = IngestionStatus;
+
+describe.each(databaseKinds)("ingestion on $name", ({ open }) => {
+  let database: TestDatabase;
+  let peers: FakePeers;
+  let folder: TestFolder;
+  let service: TestIngestion;
+  /** One a test, so that no test sees another's. */
+  let tenant: string;
+
+  beforeAll(async () => {
+    database = await open();
+  }, 60_000);
+  afterAll(() => database?.[Symbol.asyncDispose]());
+
+  beforeEach(async () => {
+    tenant = newId();
+    peers = new FakePeers();
+    folder = await createFolder();
+    service = await start();
+  });
+  afterEach(async () => {
+    await service[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+
+  function start(env: Readonly<Record<string, string>> = {}): Promise<TestIngestion> {
+    return startIngestion(database.url, peers, env, tenant);
+  }
+
+  function run(
+    request: Parameters<typeof ingest>[1] = {},
+    client = service.client,
+  ): Promise<IngestionProgress> {
+    return ingest(client, { path: folder.path, repoId: "repo", ...request });
+  }
+
+  /** Starts an ingestion whose embedder waits; `release` lets it go on. */
+  async function runHeld(client = service.client) {
+    const held = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    peers.onEmbed = () => {
+      reached.resolve();
+      return held.promise;
+    };
+    const running = run({}, client);
+    running.catch(() => {});
+    await reached.promise;
+    const { ingestions } = await client.listIngestions({ status: IN_PROGRESS });
+    return { running, release: held.resolve, id: ingestions[0]?.id ?? "" };
+  }
+
+  const twoParts = (first: string, second: string) =>
+    `${first}\n\n${"Some words of prose. ".repeat(20)}\n\n${second}\n\n${"Other words. ".repeat(40)}\n`;
+
+  it("stores chunks with what is known of them", async () => {
+    await folder.plant({
+      "docs/a.md": "# Title\n\nSome words.\n",
+      "src/b.ts": "export const b = 1;\n",
+      ".git/HEAD": `${"c".repeat(40)}\n`,
+      ".env": "TOKEN=x",
+      "photo.md": new Uint8Array([0x89, 0x50, 0, 0, 1, 2, 3]),
+    });
+    const seen: IngestionProgress[] = [];
+    for await (const { progress } of service.client.ingestRepository({
+      path: folder.path,
+      repoId: "repo",
+    })) {
+      if (progress !== undefined) seen.push(progress);
+    }
+    expect(seen.slice(0, -1).every(({ stage }) => stage !== IngestionStage.DONE)).toBe(true);
+    const last = seen.at(-1);
+    expect(last).toMatchObject({
+      stage: IngestionStage.DONE,
+      status: COMPLETED,
+      filesTotal: 3n,
+      filesDone: 3n,
+      filesFailed: 0n,
+      chunksStored: 2n,
+      chunksUnchanged: 0n,
+      chunksDeleted: 0n,
+      filesSkipped: { excluded: 1n, secret: 1n, binary: 1n },
+      errors: [],
+      message: "",
+    });
+    expect(peers.storedOf("docs/a.md")).toMatchObject([
+      {
+        content: "# Title\n\nSome words.",
+        repoId: "repo",
+        sourceSystem: "mahavishnu-ingestion",
+        metadata: {
+          file_path: "docs/a.md",
+          start_line: 1,
+          end_line: 3,
+          language: "markdown",
+          chunk_index: 0,
+          ingestion_id: last?.ingestionId,
+          commit: "c".repeat(40),
+        },
+      },
+    ]);
+    const { ingestion } = await service.client.getIngestion({
+      ingestionId: last?.ingestionId ?? "",
+    });
+    expect(ingestion).toMatchObject({
+      id: last?.ingestionId,
+      repoId: "repo",
+      path: folder.path,
+      status: COMPLETED,
+      progress: { filesDone: 3n, filesSkipped: last?.filesSkipped },
+    });
+  });
+
+  it("does nothing where nothing changed", async () => {
+    await folder.plant({ "a.md": twoParts("# A", "# B"), "b.md": "# B\n", "c.md": "\0\0\0\x01" });
+    const first = await run();
+    const { upsert, embed } = peers.calls;
+    for (let again = 0; again < 3; again++) {
+      expect(await run()).toMatchObject({
+        status: COMPLETED,
+        filesDone: first.filesDone,
+        chunksStored: 0n,
+        chunksUnchanged: first.chunksStored,
+        chunksDeleted: 0n,
+        filesSkipped: first.filesSkipped,
+      });
+    }
+    expect(peers.calls).toMatchObject({ upsert, embed });
+    expect(peers.documents.size).toBe(Number(first.chunksStored));
+  });
+
+  it("replaces what changed, keeps what did not, and cleans up what is gone", async () => {
+    const chunks = { chunkSize: 128, chunkOverlap: 0 };
+    await folder.plant({ "a.md": twoParts("# A", "# B"), "b.md": "# B\n", "old.md": "# Old\n" });
+    await run(chunks);
+    const before = peers.storedOf("a.md");
+    expect(before.length).toBe(2);
+    await folder.plant({ "a.md": twoParts("# A", "# Changed") });
+    await rm(join(folder.path, "b.md"));
+    await rename(join(folder.path, "old.md"), join(folder.path, "new.md"));
+    expect(await run(chunks)).toMatchObject({
+      status: COMPLETED,
+      chunksStored: 2n,
+      chunksUnchanged: 1n,
+      chunksDeleted: 3n,
+    });
+    const after = peers.storedOf("a.md");
+    expect(after.map(({ id }) => id)).toContain(before[0]?.id);
+    expect(after.map(({ id }) => id)).not.toContain(before[1]?.id);
+    expect(peers.storedOf("b.md")).toEqual([]);
+    expect(peers.storedOf("old.md")).toEqual([]);
+    expect(peers.storedOf("new.md")).toHaveLength(1);
+  });
+
+  it("renews the lines of passages that moved", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    await run();
+    const [before] = peers.storedOf("a.md");
+    await folder.plant({ "a.md": "\n\n# A\n" });
+    expect(await run()).toMatchObject({ chunksStored: 1n, chunksDeleted: 0n });
+    expect(peers.storedOf("a.md")).toMatchObject([
+      { id: before?.id, metadata: { start_line: 3, end_line: 3 } },
+    ]);
+  });
+
+  it("chunks anew when asked for another size, and stores anew what somebody deleted", async () => {
+    await folder.plant({ "a.md": twoParts("# A", "# B") });
+    await run();
+    expect(peers.documents.size).toBe(1);
+    expect(await run({ chunkSize: 64 })).toMatchObject({ chunksUnchanged: 0n, chunksDeleted: 1n });
+    const { size } = peers.documents;
+    expect(size).toBeGreaterThan(2);
+    peers.documents.clear();
+    expect(await run({ chunkSize: 64 })).toMatchObject({ chunksStored: BigInt(size) });
+    expect(peers.documents.size).toBe(size);
+  });
+
+  it("leaves alone what the request's patterns leave out", async () => {
+    await folder.plant({ "a.md": "# A\n", "src/b.ts": "let b = 1;\n" });
+    await run();
+    await folder.plant({ "a.md": "# A2\n" });
+    expect(await run({ include: ["*.md"] })).toMatchObject({ chunksStored: 1n, chunksDeleted: 1n });
+    expect(await run({ exclude: ["src/"] })).toMatchObject({ chunksDeleted: 0n });
+    expect(peers.storedOf("src/b.ts")).toHaveLength(1);
+  });
+
+  it("keeps equal passages of different files, and answers with one of them", async () => {
+    await folder.plant({ "a/x.md": "# Same\n", "b/x.md": "# Same\n", "c.ts": "// # Same\n" });
+    await run();
+    expect(peers.documents.size).toBe(3);
+    const ask = async (request: object) =>
+      (await service.client.queryKnowledgeBase({ query: "Same", repoId: "repo", ...request }))
+        .passages;
+    expect((await ask({})).map(({ content }) => content).sort()).toEqual(["# Same", "// # Same"]);
+    expect(await ask({ pathPrefix: "b/" })).toMatchObject([
+      { filePath: "b/x.md", startLine: 1, endLine: 1, language: "markdown", repoId: "repo" },
+    ]);
+    expect(await ask({ language: "typescript" })).toMatchObject([{ filePath: "c.ts" }]);
+    expect(await ask({ repoId: "another" })).toEqual([]);
+    expect(await ask({ topK: 1 })).toHaveLength(1);
+    expect(peers.lastSearch?.mode).toBe(SearchMode.HYBRID);
+  });
+
+  it("answers by words alone while embedding is down", async () => {
+    await folder.plant({ "a.md": "# Words\n" });
+    await run();
+    peers.onEmbed = unavailable;
+    const { passages } = await service.client.queryKnowledgeBase({ query: "Words" });
+    expect(passages).toMatchObject([{ filePath: "a.md" }]);
+    expect(peers.lastSearch?.mode).toBe(SearchMode.TEXT);
+  });
+
+  it("fails a file whose text is refused, alone, and keeps what it had", async () => {
+    await folder.plant({ "a.md": "# A\n", "b.md": "# B\n" });
+    await run();
+    await folder.plant({ "a.md": "# Poison\n", "c.md": "# C\n" });
+    peers.refuses = (text) => text.includes("Poison");
+    expect(await run()).toMatchObject({
+      status: COMPLETED,
+      filesTotal: 3n,
+      filesDone: 3n,
+      filesFailed: 1n,
+      chunksStored: 1n,
+      chunksDeleted: 0n,
+      errors: [{ path: "a.md", error: { code: Code.InvalidArgument, message: "refused" } }],
+    });
+    expect(peers.storedOf("a.md")).toMatchObject([{ content: "# A" }]);
+    peers.refuses = () => false;
+    expect(await run()).toMatchObject({ filesFailed: 0n, chunksStored: 1n, chunksDeleted: 1n });
+  });
+
+  it("waits for a peer that comes back", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    let failures = 3;
+    peers.onEmbed = () => {
+      if (failures-- > 0) unavailable();
+    };
+    expect(await run()).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+  });
+
+  it("fails when a peer stays away, records why, and goes on from there next time", async () => {
+    await service[Symbol.asyncDispose]();
+    service = await start({
+      MAHAVISHNU_INGESTION_PATIENCE_MS: "0",
+      MAHAVISHNU_INGESTION_EMBED_BATCH: "4",
+      MAHAVISHNU_INGESTION_PARALLEL_BATCHES: "1",
+    });
+    await folder.plant(
+      Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`${n}.md`, `# File ${n}\n`])),
+    );
+    let embedded = 0;
+    peers.onEmbed = () => {
+      if (++embedded > 2) unavailable();
+    };
+    const failed = await run();
+    expect(failed).toMatchObject({ status: FAILED, stage: IngestionStage.DONE, chunksStored: 8n });
+    expect(failed.message).toMatch(/embedding/);
+    const { ingestion } = await service.client.getIngestion({ ingestionId: failed.ingestionId });
+    expect(ingestion).toMatchObject({ status: FAILED, progress: { message: failed.message } });
+    peers.onEmbed = () => {};
+    expect(await run()).toMatchObject({ chunksStored: 12n, chunksUnchanged: 8n });
+    expect(peers.documents.size).toBe(20);
+  });
+
+  it("cleans up after a run that stored chunks and never recorded them", async () => {
+    await folder.plant({ "a.md": "# Before\n" });
+    await run();
+    await folder.plant({ "a.md": "# Between\n" });
+    peers.onDelete = () => {
+      throw new ConnectError("broken", Code.Internal);
+    };
+    expect(await run()).toMatchObject({ status: FAILED });
+    expect(peers.storedOf("a.md")).toHaveLength(2);
+    peers.onDelete = () => {};
+    await folder.plant({ "a.md": "# After\n" });
+    expect(await run()).toMatchObject({ status: COMPLETED, chunksDeleted: 2n });
+    expect(peers.storedOf("a.md")).toMatchObject([{ content: "# After" }]);
+  });
+
+  it("refuses a second ingestion of a repository, and lets others follow the first", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const { running, release, id } = await runHeld();
+    const error = await run().catch((one: unknown) => one);
+    expect(error).toBeInstanceOf(ConnectError);
+    expect(error).toMatchObject({ code: Code.Aborted });
+    expect((error as ConnectError).findDetails(ErrorInfoSchema)).toMatchObject([
+      { reason: "CONFLICT", metadata: { ingestion_id: id } },
+    ]);
+    await expect(service.client.deleteRepository({ repoId: "repo" })).rejects.toMatchObject({
+      code: Code.Aborted,
+    });
+    const watched: IngestionProgress[] = [];
+    const watching = (async () => {
+      for await (const { progress } of service.client.watchIngestion({ ingestionId: id })) {
+        if (progress !== undefined) watched.push(progress);
+        release();
+      }
+    })();
+    await Promise.all([watching, running]);
+    expect(watched[0]).toMatchObject({ status: IN_PROGRESS, stage: IngestionStage.INGESTING });
+    expect(watched.at(-1)).toMatchObject({ status: COMPLETED, stage: IngestionStage.DONE });
+  });
+
+  it("cancels", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const { running, id } = await runHeld();
+    const { ingestion } = await service.client.cancelIngestion({ ingestionId: id });
+    expect(ingestion).toMatchObject({
+      status: CANCELLED,
+      progress: { stage: IngestionStage.DONE },
+    });
+    expect(await running).toMatchObject({ status: CANCELLED });
+    expect(peers.documents.size).toBe(0);
+    const again = await service.client.cancelIngestion({ ingestionId: id });
+    expect(again.ingestion).toMatchObject({ status: CANCELLED });
+    peers.onEmbed = () => {};
+    expect(await run()).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+  });
+
+  it("cancels and follows what another process runs", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    await using second = await start();
+    const { running, id } = await runHeld();
+    const { ingestion } = await second.client.cancelIngestion({ ingestionId: id });
+    expect(ingestion).toMatchObject({ status: CANCELLED });
+    expect(await running).toMatchObject({ status: CANCELLED });
+  });
+
+  it("stops when the call is cancelled", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    peers.onEmbed = () => new Promise(() => {});
+    const stop = new AbortController();
+    const call = service.client.ingestRepository(
+      { path: folder.path, repoId: "repo" },
+      { signal: stop.signal },
+    );
+    let id = "";
+    await expect(
+      (async () => {
+        for await (const { progress } of call) {
+          id = progress?.ingestionId ?? "";
+          stop.abort();
+        }
+      })(),
+    ).rejects.toMatchObject({ code: Code.Canceled });
+    let last: IngestionProgress | undefined;
+    for await (const { progress } of service.client.watchIngestion({ ingestionId: id })) {
+      last = progress;
+    }
+    expect(last).toMatchObject({ status: CANCELLED });
+  });
+
+  it("ends what runs as failed when the process stops, and tells who listens", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const { running, id } = await runHeld();
+    await service[Symbol.asyncDispose]();
+    expect(await running).toMatchObject({ status: FAILED, stage: IngestionStage.DONE });
+    service = await start();
+    const { ingestion } = await service.client.getIngestion({ ingestionId: id });
+    expect(ingestion).toMatchObject({ status: FAILED });
+    expect(ingestion?.progress?.message).toMatch(/interrupted/);
+  });
+
+  it("lays to rest what a dead process was running", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const dead = newId();
+    await database.postgres.query(
+      `insert into rag_ingestions
+         (tenant, id, repo_id, path, status, owner_host, owner_pid, owner_life, heartbeat_at)
+       values ($1, $2, 'repo', '/x', 'in_progress', 'elsewhere', 1, 'x', now() - interval '1 minute')`,
+      [tenant, dead],
+    );
+    expect(await run()).toMatchObject({ status: COMPLETED });
+    const { ingestion } = await service.client.getIngestion({ ingestionId: dead });
+    expect(ingestion).toMatchObject({ status: FAILED });
+  });
+
+  it("lets ingestions wait for their turn", async () => {
+    await service[Symbol.asyncDispose]();
+    service = await start({ MAHAVISHNU_INGESTION_PARALLEL_INGESTIONS: "1" });
+    await folder.plant({ "a.md": "# A\n" });
+    const { running, release } = await runHeld();
+    const waiting = run({ repoId: "second" });
+    const stop = new AbortController();
+    const third = service.client.ingestRepository(
+      { path: folder.path, repoId: "third" },
+      { signal: stop.signal },
+    );
+    let pending: IngestionProgress | undefined;
+    await expect(
+      (async () => {
+        for await (const { progress } of third) {
+          pending = progress;
+          stop.abort();
+        }
+      })(),
+    ).rejects.toMatchObject({ code: Code.Canceled });
+    expect(pending).toMatchObject({ status: IngestionStatus.PENDING });
+    release();
+    expect(await running).toMatchObject({ status: COMPLETED });
+    expect(await waiting).toMatchObject({ status: COMPLETED });
+  });
+
+  it("names a repository by its folder, but not two of them the same", async () => {
+    await folder.plant({ "x/lib/a.md": "# A\n", "y/lib/b.md": "# B\n" });
+    const named = await ingest(service.client, { path: join(folder.path, "x/lib") });
+    const { ingestion } = await service.client.getIngestion({ ingestionId: named.ingestionId });
+    expect(ingestion?.repoId).toBe("lib");
+    expect(await ingest(service.client, { path: join(folder.path, "x/lib/") })).toMatchObject({
+      status: COMPLETED,
+    });
+    const refused = ingest(service.client, { path: join(folder.path, "y/lib") });
+    await expect(refused).rejects.toMatchObject({ code: Code.InvalidArgument });
+    expect(peers.storedOf("a.md")).toHaveLength(1);
+  });
+
+  it("removes a repository, and nothing of another one or another tenant", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    await run();
+    await run({ repoId: "other" });
+    await using stranger = await startIngestion(database.url, peers, {}, newId());
+    await run({}, stranger.client);
+    const { ingestions } = await service.client.listIngestions({ repoId: "repo" });
+    await expect(
+      stranger.client.getIngestion({ ingestionId: ingestions[0]?.id ?? "" }),
+    ).rejects.toMatchObject({ code: Code.NotFound });
+    expect(await service.client.deleteRepository({ repoId: "repo" })).toMatchObject({
+      deletedChunks: 1n,
+      deletedIngestions: 1n,
+    });
+    expect(peers.documents.size).toBe(2);
+    expect(await service.client.deleteRepository({ repoId: "repo" })).toMatchObject({
+      deletedChunks: 0n,
+      deletedIngestions: 0n,
+    });
+    expect((await service.client.listIngestions({ repoId: "repo" })).ingestions).toEqual([]);
+    expect(await run()).toMatchObject({ chunksStored: 1n });
+  });
+
+  it("lists in pages", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n++) ids.unshift((await run()).ingestionId);
+    const first = await service.client.listIngestions({ pageSize: 2 });
+    expect(first.ingestions.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+    const rest = await service.client.listIngestions({ pageToken: first.nextPageToken });
+    expect(rest.ingestions.map(({ id }) => id)).toEqual(ids.slice(2));
+    expect(rest.nextPageToken).toBe("");
+  });
+});
