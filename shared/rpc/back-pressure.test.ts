@@ -30,6 +30,7 @@ test("a caller who does not read at all holds the server back", async () => {
     async *serverStream() {
       for (; ; made++) yield chunk;
     },
+    unary: () => ({ text: "on the same connection" }),
   });
   const abort = new AbortController();
   void echo.client
@@ -39,6 +40,8 @@ test("a caller who does not read at all holds the server back", async () => {
     .catch(() => {});
   await eventually(() => made > 0);
   expect((await settled(() => made)) * chunkBytes).toBeLessThan(boundBytes);
+  // What rests is this stream, not its connection.
+  expect((await echo.client.unary({})).text).toBe("on the same connection");
   abort.abort();
 });
 

@@ -11,6 +11,9 @@ async function aborted(context: HandlerContext): Promise<ConnectError> {
   return (await rejection(sleep(10_000, context.signal))) as ConnectError;
 }
 
+/** On a busy machine a caller's reset may arrive well before the server's own timer fires. */
+const late = [Code.DeadlineExceeded, Code.Canceled];
+
 const codeOf = (error: unknown) => (error as ConnectError).code;
 
 test("a caller's cancellation aborts the handler's signal", async () => {
@@ -150,7 +153,7 @@ test("a deadline ends the call at both ends", async () => {
   expect(remaining).toBeGreaterThan(0);
   expect(remaining).toBeLessThanOrEqual(150);
   await eventually(() => reason !== undefined);
-  expect(reason?.code).toBe(Code.DeadlineExceeded);
+  expect(late).toContain(reason?.code);
 });
 
 test("a unary call without a deadline gets the server's", async () => {
@@ -201,11 +204,11 @@ test("deadline and cancellation pass on through two hops", async () => {
     unary: (request, context) =>
       last.client.unary({ text: request.text }, outgoing(context, { shareOfDeadline: 0.5 })),
   });
-  const late = await rejection(first.client.unary({}, { timeoutMs: 400 }));
-  expect(codeOf(late)).toBe(Code.DeadlineExceeded);
+  const error = await rejection(first.client.unary({}, { timeoutMs: 400 }));
+  expect(codeOf(error)).toBe(Code.DeadlineExceeded);
   expect(remaining).toBeLessThanOrEqual(200);
   await eventually(() => reasons.length === 1);
-  expect(reasons[0]).toBe(Code.DeadlineExceeded);
+  expect(late).toContain(reasons[0]);
 
   const abort = new AbortController();
   const call = first.client.unary({}, { signal: abort.signal });

@@ -28,9 +28,3 @@ export function addHeaders(metadata: Metadata, headers: Headers): Metadata {
   });
   return metadata;
 }
-
-/** The first value of a key, as text; undefined where there is none. */
-export function textOf(metadata: Metadata, key: string): string | undefined {
-  const value = metadata.get(key)[0];
-  return value === undefined ? undefined : value.toString();
-}

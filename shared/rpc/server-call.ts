@@ -229,7 +229,7 @@ export abstract class ServerCall implements HandlerContext {
 }
 
 /** A caller whose time is over resets the call, about when our own timer would end it. */
-const timerSlackMs = 5;
+const timerSlackMs = 25;
 
 /** Why the signal of a call that went well aborts at its end. */
 const callEnded = new ConnectError("the call is over", Code.Canceled);
