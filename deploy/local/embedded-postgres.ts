@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { PGlite } from "@electric-sql/pglite";
 import { vector } from "@electric-sql/pglite-pgvector";
-import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
 import { Resources } from "../../shared/lifecycle.ts";
 import { embeddedPostgresUrl } from "../../shared/postgres/config.ts";
+import { serveEmbedded } from "./embedded-socket.ts";
 
 export interface EmbeddedPostgresOptions {
   /** Where the database lives, made when missing; undefined keeps it in memory. */
@@ -12,6 +12,8 @@ export interface EmbeddedPostgresOptions {
   readonly host?: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** How long a silent client may keep the session while others wait; default 30,000 ms. */
+  readonly longestHoldMs?: number;
 }
 
 export interface EmbeddedPostgres extends AsyncDisposable {
@@ -38,10 +40,11 @@ export async function startEmbeddedPostgres(
     extensions: { vector },
   });
   resources.defer("database", () => db.close());
-  const server = new PGLiteSocketServer({ db, host, port: options.port, maxConnections });
-  await server.start();
-  resources.defer("socket", () => server.stop());
-  const port = Number(server.getServerConn().split(":").at(-1));
+  const socket = resources.use(
+    "socket",
+    await serveEmbedded({ ...options, db, host, maxConnections }),
+  );
+  const { port } = socket;
   const owned = resources.move();
   return {
     url: embeddedPostgresUrl(port, host),
