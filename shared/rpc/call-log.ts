@@ -1,4 +1,5 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { ConnectError, type Interceptor } from "@connectrpc/connect";
+import { status } from "@grpc/grpc-js";
 import { metrics } from "@opentelemetry/api";
 import type { Logger } from "../logging.ts";
 import { callInfoKey, tenantKey } from "./call-info.ts";
@@ -9,7 +10,7 @@ import { whenEnded } from "./stream-end.ts";
 const slowMs = 1_000;
 
 /** Codes that mean a fault of ours; all others are the caller's, a peer's, or agreed upon. */
-const faults = new Set<string>(["Internal", "Unknown", "DataLoss"]);
+const faults = new Set(["INTERNAL", "UNKNOWN", "DATA_LOSS"]);
 
 /**
  * One line a call: method, code, duration, peer, tenant; never a payload. Faults and slow calls
@@ -55,5 +56,5 @@ function lineOf(request: AnyRequest, code: string, ms: number) {
 
 function codeOf(error: unknown): string {
   if (error === undefined) return "OK";
-  return error instanceof ConnectError ? (Code[error.code] ?? "Unknown") : "Unknown";
+  return (error instanceof ConnectError ? status[error.code] : undefined) ?? "UNKNOWN";
 }

@@ -31,7 +31,7 @@ test("a caller's cancellation aborts the handler's signal", async () => {
   expect(codeOf(await rejection(call))).toBe(Code.Canceled);
   await eventually(() => reason !== undefined);
   expect(reason?.code).toBe(Code.Canceled);
-  await eventually(() => echo.logs.some((line) => line["code"] === "Canceled"));
+  await eventually(() => echo.logs.some((line) => line["code"] === "CANCELLED"));
   expect(echo.logs.filter((line) => line["level"] === "error")).toEqual([]);
 });
 

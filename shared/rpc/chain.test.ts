@@ -26,7 +26,7 @@ describe("the order of the chain shows in what a caller can learn", () => {
     const error = await rejection(echo.client.unary({}, badTenant));
     expect(reasonOf(error)).toBe("UNAUTHENTICATED");
     await eventually(() => callLines(echo.logs).length === 1);
-    expect(callLines(echo.logs)[0]).toMatchObject({ code: "Unauthenticated", level: "debug" });
+    expect(callLines(echo.logs)[0]).toMatchObject({ code: "UNAUTHENTICATED", level: "debug" });
   });
 
   test("with a token the tenant's name is checked, before the handler runs", async () => {
@@ -62,7 +62,7 @@ describe("the order of the chain shows in what a caller can learn", () => {
     const error = (await rejection(echo.client.unary({ text: "x" }))) as ConnectError;
     expect([error.code, error.rawMessage]).toEqual([Code.Internal, "internal error"]);
     expect(order[0]).toContain('"text":"x"');
-    expect(callLines(echo.logs)[0]).toMatchObject({ code: "Internal", level: "info" });
+    expect(callLines(echo.logs)[0]).toMatchObject({ code: "INTERNAL", level: "info" });
   });
 });
 

@@ -123,5 +123,5 @@ test("a caller that leaves while extra interceptors stand around its stream lets
   await expect.poll(() => ended).toBe(true);
   await expect
     .poll(() => echo.logs.find((line) => line["msg"] === "call")?.["code"])
-    .toBe("Canceled");
+    .toBe("CANCELLED");
 });

@@ -79,5 +79,5 @@ test("a handler that ignores its signal does not hold the shutdown", async () =>
   await echo.server.shutdown(20);
   expect(((await call) as ConnectError).code).toBe(Code.Unavailable);
   gate.resolve();
-  await eventually(() => echo.logs.some((line) => line["code"] === "Unavailable"));
+  await eventually(() => echo.logs.some((line) => line["code"] === "UNAVAILABLE"));
 });

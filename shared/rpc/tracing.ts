@@ -1,4 +1,5 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { status } from "@grpc/grpc-js";
 import {
   type Context,
   context,
@@ -87,7 +88,7 @@ function endSpan(span: Span, error: unknown, errors: { has(code: Code): boolean 
   const code = error === undefined ? 0 : ConnectError.from(error).code;
   span.setAttribute("rpc.grpc.status_code", code);
   if (code !== 0 && errors.has(code)) {
-    span.setStatus({ code: SpanStatusCode.ERROR, message: Code[code] ?? "Unknown" });
+    span.setStatus({ code: SpanStatusCode.ERROR, message: status[code] ?? "UNKNOWN" });
   }
   span.end();
 }
