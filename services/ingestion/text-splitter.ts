@@ -38,12 +38,22 @@ export async function splitText(text: string, options: SplitOptions): Promise<Sp
   for (let start = 0; start < text.length; ) {
     const end = softEnd(text, start, sectionCharacters);
     await pace.step();
-    const section = new SectionSplitter(text, start, options, pace);
-    await section.splitText(text.slice(start, end));
-    for (const span of section.spans) spans.push(span);
+    const whole = trimSpan(text, start, end);
+    if (whole !== undefined && fits(text.slice(whole.start, whole.end), options.chunkSize)) {
+      spans.push(whole);
+    } else if (whole !== undefined) {
+      const section = new SectionSplitter(text, start, options, pace);
+      await section.splitText(text.slice(start, end));
+      for (const span of section.spans) spans.push(span);
+    }
     start = end;
   }
   return spans;
+}
+
+/** A token is at least one byte, and a UTF-16 unit at most three. */
+function fits(text: string, chunkSize: number): boolean {
+  return text.length * 3 <= chunkSize || countTokens(text, chunkSize) <= chunkSize;
 }
 
 /** Lets others work from time to time. */
@@ -80,21 +90,29 @@ interface Part extends Span {
 class SectionSplitter extends RecursiveCharacterTextSplitter {
   readonly spans: Span[] = [];
   readonly #text: string;
+  /** The library asks for each part twice: where to cut, and what to merge. */
+  readonly #counts: Map<string, number>;
   #cursor: number;
 
   constructor(text: string, start: number, options: SplitOptions, pace: Pace) {
     const { family, chunkSize, chunkOverlap } = options;
+    const counts = new Map<string, number>();
     super({
       chunkSize,
       chunkOverlap,
       keepSeparator: true,
       separators: separatorsOf(family),
       lengthFunction: async (part: string) => {
+        let count = counts.get(part);
+        if (count !== undefined) return count;
         if (pace.due()) await pace.step();
-        return countTokens(part, chunkSize);
+        count = countTokens(part, chunkSize);
+        counts.set(part, count);
+        return count;
       },
     });
     this.#text = text;
+    this.#counts = counts;
     this.#cursor = start;
   }
 
@@ -113,7 +131,7 @@ class SectionSplitter extends RecursiveCharacterTextSplitter {
     const chunk: Part[] = [];
     let total = 0;
     for (const split of splits) {
-      const tokens = await this.lengthFunction(split);
+      const tokens = this.#counts.get(split) ?? (await this.lengthFunction(split));
       const part = { start: this.#cursor, end: this.#cursor + split.length, tokens };
       this.#cursor = part.end;
       if (total + tokens > this.chunkSize && chunk.length > 0) {
@@ -136,9 +154,7 @@ class SectionSplitter extends RecursiveCharacterTextSplitter {
     if (first === undefined || last === undefined) return;
     const span = trimSpan(this.#text, first.start, last.end);
     if (span === undefined) return;
-    // Tokens of parts do not add up exactly, nor do they once white space is left out.
-    const tokens = countTokens(this.#text.slice(span.start, span.end), this.chunkSize);
-    if (tokens > this.chunkSize && span.end - span.start > 1) {
+    if (this.#isTooLong(parts, span) && span.end - span.start > 1) {
       for (const half of halves(this.#text, parts, span)) this.#emit(half);
       return;
     }
@@ -146,13 +162,20 @@ class SectionSplitter extends RecursiveCharacterTextSplitter {
     // The overlap alone is no piece of its own.
     if (before === undefined || span.end > before.end) this.spans.push(span);
   }
+
+  /** Tokens of parts do not add up exactly, nor do they once white space is left out; but nearly. */
+  #isTooLong(parts: readonly Part[], { start, end }: Span): boolean {
+    const sum = parts.reduce((total, { tokens }) => total + tokens, 0);
+    if (sum + 2 * (parts.length + 1) <= this.chunkSize) return false;
+    return countTokens(this.#text.slice(start, end), this.chunkSize) > this.chunkSize;
+  }
 }
 
 /** All parts but the last one, and the last one; or a single part in its middle. */
 function halves(text: string, parts: Part[], span: Span): [Part[], Part[]] {
   if (parts.length > 1) return [parts.slice(0, -1), parts.slice(-1)];
   const middle = softEnd(text, span.start, Math.ceil((span.end - span.start) / 2));
-  const tokens = 0;
+  const tokens = parts[0]?.tokens ?? 0;
   return [[{ start: span.start, end: middle, tokens }], [{ start: middle, end: span.end, tokens }]];
 }
 

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { noProgress, type Progress } from "../../services/ingestion/ingestion.ts";
 import { PostgresIngestionStore } from "../../services/ingestion/postgres-store.ts";
 import type { FileStamp } from "../../services/ingestion/repository-walk.ts";
 import type { IngestedFile, IngestionStore, Owner } from "../../services/ingestion/store.ts";
 import { newId } from "../../shared/ids.ts";
-import { databaseKinds, type TestDatabase } from "./ingestion-databases.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 
 const owner: Owner = { host: "here", pid: 1, life: newId() };
 const other: Owner = { host: "there", pid: 2, life: newId() };
@@ -23,17 +23,14 @@ const progress: Progress = {
   ],
 };
 
-describe.each(databaseKinds)("IngestionStore on $name", ({ open }) => {
-  let database: TestDatabase;
+describeEachStore("IngestionStore", (_, database) => {
   let store: IngestionStore;
   let tenant: string;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     tenant = newId();
-    database = await open();
-    store = new PostgresIngestionStore(database.postgres);
-  }, 60_000);
-  afterAll(() => database?.[Symbol.asyncDispose]());
+    store = new PostgresIngestionStore(database().open());
+  });
 
   function key(repoId = "repo") {
     return { tenant, repoId };

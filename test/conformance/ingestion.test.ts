@@ -1,7 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import {
   type IngestionProgress,
@@ -10,7 +10,7 @@ import {
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import { SearchMode } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { newId } from "../../shared/ids.ts";
-import { databaseKinds, type TestDatabase } from "./ingestion-databases.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import { FakePeers, unavailable } from "./ingestion-peers.ts";
 import {
   createFolder,
@@ -22,18 +22,12 @@ import {
 
 const { COMPLETED, FAILED, CANCELLED, IN_PROGRESS } = IngestionStatus;
 
-describe.each(databaseKinds)("ingestion on $name", ({ open }) => {
-  let database: TestDatabase;
+describeEachStore("ingestion", (_, database) => {
   let peers: FakePeers;
   let folder: TestFolder;
   let service: TestIngestion;
   /** One a test, so that no test sees another's. */
   let tenant: string;
-
-  beforeAll(async () => {
-    database = await open();
-  }, 60_000);
-  afterAll(() => database?.[Symbol.asyncDispose]());
 
   beforeEach(async () => {
     tenant = newId();
@@ -47,7 +41,7 @@ describe.each(databaseKinds)("ingestion on $name", ({ open }) => {
   });
 
   function start(env: Readonly<Record<string, string>> = {}): Promise<TestIngestion> {
-    return startIngestion(database.url, peers, env, tenant);
+    return startIngestion(database().url, peers, env, tenant);
   }
 
   function run(
@@ -386,12 +380,14 @@ describe.each(databaseKinds)("ingestion on $name", ({ open }) => {
   it("lays to rest what a dead process was running", async () => {
     await folder.plant({ "a.md": "# A\n" });
     const dead = newId();
-    await database.postgres.query(
-      `insert into rag_ingestions
+    await database()
+      .open()
+      .query(
+        `insert into rag_ingestions
          (tenant, id, repo_id, path, status, owner_host, owner_pid, owner_life, heartbeat_at)
        values ($1, $2, 'repo', '/x', 'in_progress', 'elsewhere', 1, 'x', now() - interval '1 minute')`,
-      [tenant, dead],
-    );
+        [tenant, dead],
+      );
     expect(await run()).toMatchObject({ status: COMPLETED });
     const { ingestion } = await service.client.getIngestion({ ingestionId: dead });
     expect(ingestion).toMatchObject({ status: FAILED });
@@ -440,7 +436,7 @@ describe.each(databaseKinds)("ingestion on $name", ({ open }) => {
     await folder.plant({ "a.md": "# A\n" });
     await run();
     await run({ repoId: "other" });
-    await using stranger = await startIngestion(database.url, peers, {}, newId());
+    await using stranger = await startIngestion(database().url, peers, {}, newId());
     await run({}, stranger.client);
     const { ingestions } = await service.client.listIngestions({ repoId: "repo" });
     await expect(
