@@ -13,7 +13,7 @@ export interface ReadinessOptions {
   readonly logger: Logger;
   /** Pause between two looks, default 2,000 ms. */
   readonly intervalMs?: number;
-  /** How long one look may take, default 2,000 ms. */
+  /** How long one look may take, default 5,000 ms; a busy database is not a missing one. */
   readonly timeoutMs?: number;
 }
 
@@ -55,7 +55,7 @@ export class Readiness implements AsyncDisposable {
   }
 
   async #isMet({ name, check }: Requirement, signal: AbortSignal): Promise<boolean> {
-    const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 2_000);
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs ?? 5_000);
     try {
       await check(AbortSignal.any([signal, timeout]));
       if (this.#missing.delete(name)) this.#options.logger.info({ requirement: name }, "is there");
