@@ -3,6 +3,15 @@ import pg from "pg";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded-postgres.ts";
 
+interface Wire {
+  on(event: "dataRow", listener: (message: { fields: Buffer[] }) => void): void;
+  once(event: "readyForQuery", listener: () => void): void;
+  parse(query: { text: string }): void;
+  bind(config: object): void;
+  execute(config: object): void;
+  sync(): void;
+}
+
 describe("the one session of the embedded PostgreSQL", () => {
   let server: EmbeddedPostgres;
   const clients: pg.Client[] = [];
@@ -38,6 +47,25 @@ describe("the one session of the embedded PostgreSQL", () => {
         }
       }),
     );
+  });
+
+  it("keeps a unit whole whose messages arrive with pauses", async () => {
+    const [slow, other] = [await connect(), await connect()];
+    // The client's own wire, to send the messages of one query one by one.
+    const wire = (slow as unknown as { connection: Wire }).connection;
+    const seen: string[] = [];
+    wire.on("dataRow", ({ fields }) => seen.push(String(fields[0])));
+    const ready = new Promise<void>((resolve) => wire.once("readyForQuery", () => resolve()));
+    wire.parse({ text: "select 'mine' as whose" });
+    await sleep(50);
+    const theirs = other.query("select $1::text as whose", ["theirs"]);
+    await sleep(50);
+    wire.bind({});
+    wire.execute({});
+    wire.sync();
+    await ready;
+    expect(seen).toEqual(["mine"]);
+    expect((await theirs).rows).toEqual([{ whose: "theirs" }]);
   });
 
   it("keeps transactions apart, errors within them too", async () => {
