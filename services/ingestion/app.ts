@@ -11,15 +11,16 @@ import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { IngestionConfig } from "./config.ts";
-import { GrpcEmbedder, GrpcPassageStore } from "./grpc-peers.ts";
+import { GrpcEmbedder } from "./embedding-client.ts";
 import { createHandlers } from "./handlers.ts";
+import { servingPeer } from "./health-client.ts";
 import { reportEvents } from "./ingestion-events.ts";
 import { Ingestions } from "./ingestions.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
-import { servingPeer } from "./peer-health.ts";
 import { PostgresIngestionStore } from "./postgres-store.ts";
 import { Readiness } from "./readiness.ts";
+import { GrpcPassageStore } from "./vector-store-client.ts";
 
 export interface IngestionOverrides {
   readonly logger?: Logger;

@@ -1,6 +1,6 @@
 import type { Tally } from "./ingestion.ts";
-import type { Embedder, ItemFailure, NewPassage, PassageStore, Work } from "./peers.ts";
 import { dedupScopeOf, type PlannedChunk, type PlannedFile } from "./planned-file.ts";
+import type { Embedder, ItemFailure, NewPassage, PassageStore, Work } from "./ports.ts";
 import type { ChunkRef, FileChunks, IngestionStore, RepositoryKey } from "./store.ts";
 
 /** Passages of one write to the vector store. */

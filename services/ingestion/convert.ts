@@ -22,7 +22,7 @@ import type { IngestionStage, IngestionStatus } from "./ingestion.ts";
 import type { IngestionOrder } from "./ingestions.ts";
 import type { Question } from "./knowledge-base.ts";
 import type { IngestionView } from "./live-ingestion.ts";
-import type { Passage } from "./peers.ts";
+import type { Passage } from "./ports.ts";
 import type { IngestionFilter } from "./store.ts";
 
 const maxRepoIdBytes = 256;

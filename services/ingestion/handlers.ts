@@ -15,7 +15,7 @@ import {
 } from "./convert.ts";
 import type { Ingestions } from "./ingestions.ts";
 import type { KnowledgeBase } from "./knowledge-base.ts";
-import type { Work } from "./peers.ts";
+import type { Work } from "./ports.ts";
 
 export interface HandlerParts {
   readonly ingestions: Ingestions;

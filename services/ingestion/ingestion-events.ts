@@ -34,6 +34,11 @@ export function reportEvents(logger: Logger, metrics: IngestionMetrics): Ingesti
     onStored: (chunks) => metrics.stored(chunks),
     onFileFault: (ingestion, path, error) =>
       logger.error({ ...about(ingestion), path, err: error }, "a file could not be split"),
+    onOrphan: (id) =>
+      logger.warn(
+        { ingestion_id: id },
+        "an ingestion had lost its process and is recorded as failed",
+      ),
     onFault: (what, error) => logger.error({ err: error }, what),
   };
 }

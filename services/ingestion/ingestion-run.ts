@@ -7,8 +7,8 @@ import { readSourceFile, type SourceFile, textOf } from "./file-text.ts";
 import { readCheckout } from "./git-checkout.ts";
 import type { IngestionSettings, IngestionStage, Tally } from "./ingestion.ts";
 import { patiently } from "./patience.ts";
-import type { Embedder, PassageStore, Work } from "./peers.ts";
 import { lastingStamp, type PlannedFile, planChunk, recipeOf, sameStamp } from "./planned-file.ts";
+import type { Embedder, PassageStore, Work } from "./ports.ts";
 import { type FileStamp, isOutsidePatterns, walkRepository } from "./repository-walk.ts";
 import type { IngestionStore, KnownFile, RepositoryKey } from "./store.ts";
 

@@ -12,9 +12,16 @@ import { IngestionRun, type RunOptions, type RunParts } from "./ingestion-run.ts
 import { type IngestionView, LiveIngestion, StopRequest } from "./live-ingestion.ts";
 import { isOrphan, thisProcess } from "./owner.ts";
 import { patiently } from "./patience.ts";
-import type { Embedder, PassageStore, Work } from "./peers.ts";
+import type { Embedder, PassageStore, Work } from "./ports.ts";
 import { type AllowedRoots, resolveRepository } from "./repository-path.ts";
-import type { IngestionFilter, IngestionKey, IngestionStore, Owner } from "./store.ts";
+import type {
+  IngestionFilter,
+  IngestionKey,
+  IngestionStore,
+  Owner,
+  RunningIngestion,
+} from "./store.ts";
+import { Turns } from "./turns.ts";
 
 const beatMs = 1_000;
 const sweepMs = 5_000;
@@ -38,6 +45,8 @@ export interface IngestionEvents {
   onRetry(ingestion: Ingestion, error: DomainError, pauseMs: number): void;
   onStored(chunks: number): void;
   onFileFault(ingestion: Ingestion, path: string, error: unknown): void;
+  /** An ingestion was found in progress whose process is gone. */
+  onOrphan(id: string): void;
   onFault(what: string, error: unknown): void;
 }
 
@@ -65,14 +74,16 @@ export class Ingestions implements AsyncDisposable {
   readonly #parts: IngestionsParts;
   readonly #owner: Owner;
   readonly #live = new Map<string, LiveIngestion>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  /** Ids of records that this process answers for; any other of its own is a leftover. */
+  readonly #held = new Set<string>();
+  readonly #turns: Turns;
   readonly #closing = new AbortController();
   #sweeping: Promise<void> = Promise.resolve();
 
   constructor(options: IngestionsOptions, parts: IngestionsParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#turns = new Turns(options.parallelIngestions);
     this.#owner = parts.owner ?? thisProcess();
   }
 
@@ -208,6 +219,8 @@ export class Ingestions implements AsyncDisposable {
         this.#parts.events.onFault("the end of a deletion was not recorded", cause);
       });
       throw error;
+    } finally {
+      this.#held.delete(id);
     }
   }
 
@@ -253,14 +266,25 @@ export class Ingestions implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<void> {
     const { store } = this.#parts;
-    for (let attempt = 0; ; attempt++) {
-      const other = await store.create({ ...ingestion, owner: this.#owner }, signal);
-      if (other === undefined) return;
-      if (attempt > 2 || !isOrphan(other, this.#owner)) {
-        throw new RepositoryBusyError(ingestion.repoId, other.id);
+    this.#held.add(ingestion.id);
+    try {
+      for (let attempt = 0; ; attempt++) {
+        const other = await store.create({ ...ingestion, owner: this.#owner }, signal);
+        if (other === undefined) return;
+        if (attempt > 2 || !this.#isOrphan(other)) {
+          throw new RepositoryBusyError(ingestion.repoId, other.id);
+        }
+        await store.interrupt(other, interruptedMessage, signal);
       }
-      await store.interrupt(other, interruptedMessage, signal);
+    } catch (error) {
+      // It may have been recorded all the same, and is then found to be a leftover.
+      this.#held.delete(ingestion.id);
+      throw error;
     }
+  }
+
+  #isOrphan(ingestion: RunningIngestion): boolean {
+    return isOrphan(ingestion, this.#owner, (id) => this.#held.has(id));
   }
 
   async #conduct(live: LiveIngestion): Promise<void> {
@@ -269,7 +293,7 @@ export class Ingestions implements AsyncDisposable {
     const beating = this.#beat(live, over.signal);
     let failure: unknown;
     try {
-      await this.#takeTurn(live.signal);
+      await this.#turns.take(live.signal);
       try {
         const beat = await this.#parts.store.start(keyOf(live), this.#owner, live.signal);
         obey(live, beat);
@@ -278,7 +302,7 @@ export class Ingestions implements AsyncDisposable {
         events.onStart(live.record);
         await this.#run(live);
       } finally {
-        this.#giveTurn();
+        this.#turns.give();
       }
     } catch (error) {
       failure = error;
@@ -316,6 +340,7 @@ export class Ingestions implements AsyncDisposable {
       events.onFault("the end of an ingestion was not recorded", error);
     }
     this.#live.delete(live.id);
+    this.#held.delete(live.id);
     live.end(outcome);
     events.onEnd(live.record, failure instanceof StopRequest ? undefined : failure);
   }
@@ -334,39 +359,12 @@ export class Ingestions implements AsyncDisposable {
     }
   }
 
-  async #takeTurn(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#running < this.#options.parallelIngestions) {
-      this.#running++;
-      return;
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.push(resolve);
-    const onAbort = () => {
-      const at = this.#waiting.indexOf(resolve);
-      // Where the turn was given meanwhile, it is taken and given on.
-      if (at !== -1) {
-        this.#waiting.splice(at, 1);
-        reject(signal.reason);
-      }
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    await promise;
-    signal.removeEventListener("abort", onAbort);
-  }
-
-  #giveTurn(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running--;
-    else next();
-  }
-
   async #sweep(signal: AbortSignal): Promise<void> {
     const { store, events } = this.#parts;
     for (const one of await store.running(signal)) {
-      if (!isOrphan(one, this.#owner)) continue;
+      if (!this.#isOrphan(one)) continue;
       if (await store.interrupt(one, interruptedMessage, signal)) {
-        events.onFault(`ingestion ${one.id} had lost its process`, undefined);
+        events.onOrphan(one.id);
       }
     }
   }

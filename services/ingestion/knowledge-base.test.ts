@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { DomainError } from "../../shared/errors.ts";
-import { successorOf } from "./grpc-peers.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
-import type { Embedder, Passage, PassageQuery, PassageStore } from "./peers.ts";
+import type { Embedder, Passage, PassageQuery, PassageStore } from "./ports.ts";
+import { successorOf } from "./vector-store-client.ts";
 
 const question = { query: "q", repoId: "", pathPrefix: "", language: "", topK: 2, minScore: 0 };
 

@@ -1,5 +1,5 @@
 import { DomainError } from "../../shared/errors.ts";
-import type { Embedder, Passage, PassageQuery, PassageStore, Work } from "./peers.ts";
+import type { Embedder, Passage, PassageQuery, PassageStore, Work } from "./ports.ts";
 
 export interface Question {
   /** Not empty. */

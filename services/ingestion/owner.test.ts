@@ -21,6 +21,10 @@ describe("isOrphan", () => {
     ["another host's that beats", running({ host: "elsewhere", pid: deadPid }), false],
     ["another host's that is silent", running({ host: "elsewhere" }, 31_000), true],
   ])("%s", (_, ingestion, orphan) => {
-    expect(isOrphan(ingestion, own)).toBe(orphan);
+    expect(isOrphan(ingestion, own, () => true)).toBe(orphan);
+  });
+
+  it("one of its own that it has given up", () => {
+    expect(isOrphan(running({ life: own.life }), own, () => false)).toBe(true);
   });
 });

@@ -11,12 +11,16 @@ export function thisProcess(): Owner {
 }
 
 /**
- * Whether nobody runs an ingestion any more. On this host the process table knows at once, on
+ * Whether nobody runs an ingestion any more; `holds` tells of this process's own. On this host the process table knows at once, on
  * others only silence tells. A wrong guess does no harm: an owner whose ingestion was taken away
  * learns of it with its next beat and stops.
  */
-export function isOrphan({ owner, silentMs }: RunningIngestion, own: Owner): boolean {
-  if (owner.life === own.life) return false;
+export function isOrphan(
+  { id, owner, silentMs }: RunningIngestion,
+  own: Owner,
+  holds: (id: string) => boolean,
+): boolean {
+  if (owner.life === own.life) return !holds(id);
   if (silentMs > silenceMs) return true;
   if (owner.host !== own.host) return false;
   return owner.pid === own.pid || !isAlive(owner.pid);

@@ -1,7 +1,8 @@
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { StoredDocument } from "../../services/vector-store/document.ts";
-import { databaseKinds, type TestDatabase } from "./document-store-databases.ts";
+import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import { matches } from "./document-store-filter-oracle.ts";
 import { documentArbitrary, filterArbitrary } from "./document-store-filter-samples.ts";
 import { collection, searchOf, vectorOf, writeOf } from "./document-store-samples.ts";
@@ -11,22 +12,19 @@ const documentCount = 60;
 /** Random trees a run; more by hand, to look for what is rare. */
 const runs = Number(process.env["MAHAVISHNU_TEST_FILTER_RUNS"] ?? 300);
 
-describe.each(databaseKinds)("filters on $name", ({ open }) => {
-  let database: TestDatabase;
+describeEachStore("filters", (_, database) => {
+  let store: PostgresDocumentStore;
   let stored: readonly StoredDocument[];
 
   beforeAll(async () => {
-    database = await open();
+    store = new PostgresDocumentStore(database().open());
     const makers = fc.sample(documentArbitrary, { numRuns: documentCount, seed: 42 });
     const documents = makers.map((make, position) => make(position));
-    const results = await database.store.write(tenant, writeOf(...documents));
+    const results = await store.write(tenant, writeOf(...documents));
     expect(results.map((one) => one.outcome)).toEqual(documents.map(() => "created"));
     const query = { filter: undefined, after: undefined, limit: 1_000, includeVectors: true };
-    stored = (await database.store.list(tenant, collection, query)).documents;
+    stored = (await store.list(tenant, collection, query)).documents;
     expect(stored).toHaveLength(documentCount);
-  });
-  afterAll(async () => {
-    await database[Symbol.asyncDispose]();
   });
 
   test(`${runs} random trees select what their plain reading selects`, async () => {
@@ -36,9 +34,9 @@ describe.each(databaseKinds)("filters on $name", ({ open }) => {
         const expected = stored.filter((one) => matches(filter, one)).map((one) => one.id);
         if (expected.length > 0 && expected.length < stored.length) selective += 1;
         const query = { filter, after: undefined, limit: 1_000, includeVectors: false };
-        const { documents } = await database.store.list(tenant, collection, query);
+        const { documents } = await store.list(tenant, collection, query);
         expect(documents.map((one) => one.id)).toEqual(expected);
-        const count = await database.store.count(tenant, collection, filter);
+        const count = await store.count(tenant, collection, filter);
         expect(count).toBe(BigInt(expected.length));
       }),
       { numRuns: runs },
@@ -54,7 +52,7 @@ describe.each(databaseKinds)("filters on $name", ({ open }) => {
         const expected = stored.filter((one) => matches(filter, one));
         const found = async (query: Parameters<typeof searchOf>[0]) => {
           const given = searchOf(query, { filter, limit: 1_000 });
-          const hits = await database.store.search(tenant, collection, given);
+          const hits = await store.search(tenant, collection, given);
           return hits.map((one) => one.document.id).sort();
         };
         const withVector = expected.filter((one) => one.vector !== undefined);

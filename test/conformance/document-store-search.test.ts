@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import type { Filter } from "../../services/vector-store/filter.ts";
 import { instantNow } from "../../services/vector-store/instant.ts";
+import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
 import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
-import { databaseKinds, type TestDatabase } from "./document-store-databases.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import {
   collection,
   cosine,
@@ -50,21 +51,18 @@ function bm25(documents: Readonly<Record<string, string>>, query: readonly strin
     .sort((x, y) => y.score - x.score || (x.id < y.id ? -1 : 1));
 }
 
-describe.each(databaseKinds)("search on $name", ({ open }) => {
-  let database: TestDatabase;
+describeEachStore("search", (_, database) => {
+  let store: PostgresDocumentStore;
   let tenants = 0;
   const newTenant = () => `tenant-${++tenants}`;
 
-  beforeAll(async () => {
-    database = await open();
-  });
-  afterAll(async () => {
-    await database[Symbol.asyncDispose]();
+  beforeAll(() => {
+    store = new PostgresDocumentStore(database().open());
   });
   const write = (tenant: string, ...documents: NewDocument[]) =>
-    database.store.write(tenant, writeOf(...documents));
+    store.write(tenant, writeOf(...documents));
   const search = (tenant: string, by: SearchBy, given: Partial<SearchQuery> = {}) =>
-    database.store.search(tenant, collection, searchOf(by, given));
+    store.search(tenant, collection, searchOf(by, given));
   const writeCorpus = (tenant: string) =>
     write(tenant, ...Object.entries(corpus).map(([id, text]) => newDocument(text, { id })));
 
@@ -312,7 +310,7 @@ describe.each(databaseKinds)("search on $name", ({ open }) => {
     const reason = new Error("enough");
     const query = searchOf({ mode: "vector", vector: vectorOf(1) });
     await expect(
-      database.store.search(newTenant(), collection, query, AbortSignal.abort(reason)),
+      store.search(newTenant(), collection, query, AbortSignal.abort(reason)),
     ).rejects.toBe(reason);
   });
 });

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import { instantNow, parseInstant } from "../../services/vector-store/instant.ts";
+import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
 import { DomainError } from "../../shared/errors.ts";
-import { databaseKinds, type TestDatabase } from "./document-store-databases.ts";
+import type { Postgres } from "../../shared/postgres/postgres.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import { collection, model, newDocument, vectorOf, writeOf } from "./document-store-samples.ts";
 
 const everything = { filter: undefined, after: undefined, limit: 1_000, includeVectors: true };
@@ -17,40 +19,39 @@ const hostile = [
   "\u202e\u0001",
 ];
 
-describe.each(databaseKinds)("document store on $name", ({ open }) => {
-  let database: TestDatabase;
+describeEachStore("document store", (_, database) => {
+  let postgres: Postgres;
+  let store: PostgresDocumentStore;
   let tenants = 0;
   /** Each case has a tenant of its own, and so an empty store. */
   const newTenant = () => `tenant-${++tenants}`;
 
   beforeAll(async () => {
-    database = await open();
-  });
-  afterAll(async () => {
-    await database[Symbol.asyncDispose]();
+    postgres = database().open();
+    store = new PostgresDocumentStore(postgres);
   });
   const write = (tenant: string, ...documents: NewDocument[]) =>
-    database.store.write(tenant, writeOf(...documents));
+    store.write(tenant, writeOf(...documents));
   const unbound = { filter: undefined, limit: 10, minScore: 0, model, includeVectors: false };
   const idsOf = async (tenant: string) =>
-    (await database.store.list(tenant, collection, everything)).documents.map((one) => one.id);
+    (await store.list(tenant, collection, everything)).documents.map((one) => one.id);
   const read = async (tenant: string, id: string) => {
-    const [found] = await database.store.get(tenant, collection, [id], true);
+    const [found] = await store.get(tenant, collection, [id], true);
     if (found === undefined) throw new Error(`${id} is not there`);
     return found;
   };
 
   test("knows the collection memories, and no other", async () => {
-    expect(await database.store.collection(collection)).toMatchObject({
+    expect(await store.collection(collection)).toMatchObject({
       name: "memories",
       dimension: 768,
       distance: "cosine",
       index: undefined,
     });
-    const known = await database.store.collections(undefined, 10);
+    const known = await store.collections(undefined, 10);
     expect(known.map((one) => one.name)).toEqual(["memories"]);
-    expect(await database.store.collections("memories", 10)).toEqual([]);
-    await expect(database.store.collection("others")).rejects.toMatchObject({
+    expect(await store.collections("memories", 10)).toEqual([]);
+    await expect(store.collection("others")).rejects.toMatchObject({
       reason: "COLLECTION_NOT_FOUND",
       kind: "not_found",
     });
@@ -58,14 +59,14 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
 
   test("the first vector claims the collection for its model, and one of two wins", async () => {
     const tenant = newTenant();
-    await database.postgres.query("update collections set embedding_model = null");
+    await postgres.query("update collections set embedding_model = null");
     await write(tenant, newDocument("no vector, no claim"));
-    expect((await database.store.collection(collection)).embeddingModel).toBeUndefined();
+    expect((await store.collection(collection)).embeddingModel).toBeUndefined();
     const models = ["model-x", "model-y", "model-z"];
     const outcomes = await Promise.allSettled(
       models.map((one) => {
         const documents = [newDocument(`by ${one}`, { id: one, vector: vectorOf(1) })];
-        return database.store.write(tenant, { collection, model: one, documents });
+        return store.write(tenant, { collection, model: one, documents });
       }),
     );
     const won = models.filter((_, i) => outcomes[i]?.status === "fulfilled");
@@ -73,10 +74,10 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     for (const one of outcomes) {
       if (one.status === "rejected") expect(one.reason).toMatchObject({ reason: "MODEL_MISMATCH" });
     }
-    expect((await database.store.collection(collection)).embeddingModel).toBe(won[0]);
+    expect((await store.collection(collection)).embeddingModel).toBe(won[0]);
     expect(await idsOf(tenant)).toContain(won[0]);
     expect(await idsOf(tenant)).toHaveLength(2);
-    await database.postgres.query("update collections set embedding_model = $1", [model]);
+    await postgres.query("update collections set embedding_model = $1", [model]);
     await new Promise((resolve) => setTimeout(resolve, 2_100));
   });
 
@@ -85,7 +86,7 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     await write(tenant, newDocument("a", { id: "a", vector: vectorOf(1) }));
     const documents = [newDocument("b", { vector: vectorOf(2) })];
     const other = { collection, model: "model-b", documents };
-    await expect(database.store.write(tenant, other)).rejects.toMatchObject({
+    await expect(store.write(tenant, other)).rejects.toMatchObject({
       kind: "failed_precondition",
       reason: "MODEL_MISMATCH",
       facts: { expected: model, actual: "model-b" },
@@ -135,7 +136,7 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     });
     expect([...(found.vector ?? [])]).toEqual(vector);
     expect(found.updateTime).toBeGreaterThan(before - 60_000_000n);
-    const [plain] = await database.store.get(tenant, collection, ["é/1"], false);
+    const [plain] = await store.get(tenant, collection, ["é/1"], false);
     expect(plain?.vector).toBeUndefined();
   });
 
@@ -172,7 +173,7 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
       const again = await write(tenant, ...contents.map((one) => newDocument(one)));
       expect(again).toEqual(first.map(({ id }) => ({ outcome: "deduplicated", id })));
     }
-    expect(await database.store.count(tenant, collection, undefined)).toBe(30n);
+    expect(await store.count(tenant, collection, undefined)).toBe(30n);
   });
 
   test("the same content is another document in another scope, type or tenant", async () => {
@@ -283,8 +284,8 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
       newDocument("here", { id: "c", vector }),
     );
     expect(await idsOf(tenant)).toEqual(["c"]);
-    expect(await database.store.get(tenant, collection, ["a", "b", "c"], false)).toHaveLength(1);
-    expect(await database.store.count(tenant, collection, undefined)).toBe(1n);
+    expect(await store.get(tenant, collection, ["a", "b", "c"], false)).toHaveLength(1);
+    expect(await store.count(tenant, collection, undefined)).toBe(1n);
     expect(
       await write(
         tenant,
@@ -297,9 +298,9 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     ]);
     expect(await idsOf(tenant)).toEqual(["b", "c", "new"]);
     await write(tenant, newDocument("short", { id: "d", expireTime }));
-    expect(
-      await database.store.delete(tenant, collection, { by: "ids", ids: ["c", "d", "nobody"] }),
-    ).toBe(1n);
+    expect(await store.delete(tenant, collection, { by: "ids", ids: ["c", "d", "nobody"] })).toBe(
+      1n,
+    );
   });
 
   test("eight writers of one corpus, each in its own order, leave each content once", async () => {
@@ -323,7 +324,7 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
       }
     };
     await Promise.all(Array.from({ length: 8 }, (_, number) => writer(number)));
-    expect(await database.store.count(tenant, collection, undefined)).toBe(120n);
+    expect(await store.count(tenant, collection, undefined)).toBe(120n);
     expect(created.count).toBe(120);
     expect([...stored.values()].every((ids) => ids.size === 1)).toBe(true);
   });
@@ -342,7 +343,7 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
       }
     };
     await Promise.all([1, 2, 3, 4, 5, 6].map(writer));
-    const { documents } = await database.store.list(tenant, collection, everything);
+    const { documents } = await store.list(tenant, collection, everything);
     expect(new Set(documents.map((one) => one.contentHash)).size).toBe(documents.length);
   });
 
@@ -352,16 +353,16 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     await write(mine, newDocument("my secret", { id: "a", vector }));
     await write(theirs, newDocument("their secret", { id: "a", vector }));
     expect((await read(mine, "a")).content).toBe("my secret");
-    expect(await database.store.count(mine, collection, undefined)).toBe(1n);
+    expect(await store.count(mine, collection, undefined)).toBe(1n);
     for (const by of [
       { mode: "vector", vector },
       { mode: "text", text: "secret" },
       { mode: "hybrid", vector, text: "secret" },
     ] as const) {
-      const hits = await database.store.search(mine, collection, { ...unbound, ...by });
+      const hits = await store.search(mine, collection, { ...unbound, ...by });
       expect(hits.map((one) => one.document.content)).toEqual(["my secret"]);
     }
-    expect(await database.store.delete(mine, collection, { by: "all" })).toBe(1n);
+    expect(await store.delete(mine, collection, { by: "all" })).toBe(1n);
     expect(await idsOf(theirs)).toEqual(["a"]);
   });
 
@@ -374,12 +375,12 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     let after: string | undefined;
     for (let page = 0; page < 10; page++) {
       const query = { filter: undefined, after, limit: 3, includeVectors: false };
-      const { documents, more } = await database.store.list(tenant, collection, query);
+      const { documents, more } = await store.list(tenant, collection, query);
       seen.push(...documents.map((one) => one.id));
       after = seen.at(-1);
       if (page === 0) {
         await write(tenant, newDocument("before the page", { id: "!" }));
-        await database.store.delete(tenant, collection, { by: "ids", ids: [seen[2] ?? ""] });
+        await store.delete(tenant, collection, { by: "ids", ids: [seen[2] ?? ""] });
       }
       if (!more) break;
     }
@@ -390,12 +391,12 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     const tenant = newTenant();
     const ids = Array.from({ length: 10 }, (_, i) => `doc-${i}`);
     for (const id of ids) await write(tenant, newDocument(id.padEnd(1_048_576, "x"), { id }));
-    const first = await database.store.list(tenant, collection, everything);
+    const first = await store.list(tenant, collection, everything);
     expect(first.documents.length).toBeLessThan(10);
     expect(first.documents.length).toBeGreaterThan(5);
     expect(first.more).toBe(true);
     const after = first.documents.at(-1)?.id;
-    const rest = await database.store.list(tenant, collection, { ...everything, after });
+    const rest = await store.list(tenant, collection, { ...everything, after });
     expect([...first.documents, ...rest.documents].map((one) => one.id)).toEqual(ids);
     expect(rest.more).toBe(false);
   });
@@ -413,8 +414,8 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
       node: "condition",
       condition: { on: "text", field: "repo_id", test: { kind: "equals", value: "r" } },
     } as const;
-    const remove = database.store.delete.bind(database.store, tenant, collection);
-    expect(await database.store.count(tenant, collection, filter)).toBe(2n);
+    const remove = store.delete.bind(store, tenant, collection);
+    expect(await store.count(tenant, collection, filter)).toBe(2n);
     expect(await remove({ by: "filter", filter })).toBe(2n);
     expect(await remove({ by: "filter", filter })).toBe(0n);
     expect(await remove({ by: "ids", ids: ["3", "3"] })).toBe(1n);
@@ -472,15 +473,15 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
         dedupScope: `named:${text}`,
         metadata: JSON.stringify({ [text]: text }),
       });
-      await database.store.write(text, writeOf(document));
+      await store.write(text, writeOf(document));
       expect(await write(tenant, document)).toEqual([{ outcome: "created", id: text }]);
       expect(await read(tenant, text)).toMatchObject({ agentId: text, metadata: { [text]: text } });
-      await database.store.search(tenant, collection, { ...unbound, mode: "text", text });
+      await store.search(tenant, collection, { ...unbound, mode: "text", text });
       const page = { ...everything, after: text };
-      await database.store.list(tenant, collection, page);
+      await store.list(tenant, collection, page);
     }
-    expect(await database.store.count(tenant, collection, undefined)).toBe(BigInt(hostile.length));
-    await expect(database.store.collection("memories'; --")).rejects.toBeInstanceOf(DomainError);
+    expect(await store.count(tenant, collection, undefined)).toBe(BigInt(hostile.length));
+    await expect(store.collection("memories'; --")).rejects.toBeInstanceOf(DomainError);
   });
 
   test("an aborted call ends with the reason of its signal, and leaves nothing", async () => {
@@ -488,10 +489,10 @@ describe.each(databaseKinds)("document store on $name", ({ open }) => {
     const reason = new Error("enough");
     const aborted = AbortSignal.abort(reason);
     const document = newDocument("never", { id: "never" });
-    await expect(database.store.write(tenant, writeOf(document), aborted)).rejects.toBe(reason);
-    await expect(database.store.count(tenant, collection, undefined, aborted)).rejects.toBe(reason);
+    await expect(store.write(tenant, writeOf(document), aborted)).rejects.toBe(reason);
+    await expect(store.count(tenant, collection, undefined, aborted)).rejects.toBe(reason);
     const later = new AbortController();
-    const writing = database.store.write(
+    const writing = store.write(
       tenant,
       writeOf(
         ...Array.from({ length: 300 }, (_, i) =>

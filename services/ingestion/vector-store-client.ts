@@ -1,11 +1,6 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
-import type { ErrorKind, ErrorReasonName } from "../../shared/errors.ts";
-import { DependencyUnavailableError } from "../../shared/errors.ts";
-import type { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
-import { EmbeddingTask as ProtoTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
-import { ErrorReason, type ItemError } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
+import type { CallOptions, Client } from "@connectrpc/connect";
 import type { FilterSchema } from "../../shared/gen/mahavishnu/type/v1/filter_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import type { Document } from "../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
@@ -14,72 +9,20 @@ import {
   SearchMode,
   type VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import { outgoing } from "../../shared/rpc/call-context.ts";
-import { codeOfKind } from "../../shared/rpc/errors.ts";
-import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
-import type {
-  Embedded,
-  Embedder,
-  EmbeddingTask,
-  ItemFailure,
-  NewPassage,
-  Passage,
-  PassageQuery,
-  PassageStore,
-  Stored,
-  Work,
-} from "./peers.ts";
+import { callPeer, failureOf } from "./peer-client.ts";
+import type { NewPassage, Passage, PassageQuery, PassageStore, Stored, Work } from "./ports.ts";
 
 /** What this service's memories name as their origin. */
 export const sourceSystem = "mahavishnu-ingestion";
 const collection = "memories";
-/** Bounds of calls whose caller has none. A slow model may take minutes for a batch of long texts. */
-const embedTimeoutMs = 300_000;
+/** Bound of calls whose caller has none. */
 const storeTimeoutMs = 60_000;
 /** Ids of one deletion; the contract allows 10,000. */
 const idsPerDeletion = 5_000;
 
 type Filter = MessageInitShape<typeof FilterSchema>;
 
-export class GrpcEmbedder implements Embedder {
-  readonly #client: Client<typeof EmbeddingService>;
-
-  constructor(client: Client<typeof EmbeddingService>) {
-    this.#client = client;
-  }
-
-  async defaultModel(work: Work): Promise<string> {
-    const { models } = await call("embedding", work, embedTimeoutMs, (options) =>
-      this.#client.listModels({}, options),
-    );
-    const model = models.find(({ isDefault }) => isDefault);
-    if (model === undefined) {
-      throw new DependencyUnavailableError("embedding", "embedding has no default model");
-    }
-    return model.name;
-  }
-
-  async embed(
-    work: Work,
-    model: string,
-    task: EmbeddingTask,
-    texts: readonly string[],
-  ): Promise<readonly Embedded[]> {
-    const request = {
-      model,
-      task: task === "search_query" ? ProtoTask.SEARCH_QUERY : ProtoTask.SEARCH_DOCUMENT,
-      texts: [...texts],
-    };
-    const { embeddings } = await call("embedding", work, embedTimeoutMs, (options) =>
-      this.#client.embed(request, options),
-    );
-    return embeddings.map(({ result }): Embedded => {
-      if (result.case === "vector") return { vector: result.value.values };
-      return { failure: failureOf(result.value) };
-    });
-  }
-}
-
+/** The vector store's collection of memories. */
 export class GrpcPassageStore implements PassageStore {
   readonly #client: Client<typeof VectorStoreService>;
 
@@ -168,26 +111,7 @@ export class GrpcPassageStore implements PassageStore {
   }
 
   #call<T>(work: Work, send: (options: CallOptions) => Promise<T>): Promise<T> {
-    return call("vector-store", work, storeTimeoutMs, send);
-  }
-}
-
-async function call<T>(
-  peer: string,
-  work: Work,
-  timeoutMs: number,
-  send: (options: CallOptions) => Promise<T>,
-): Promise<T> {
-  const limit = Math.min(timeoutMs, work.timeoutMs ?? Number.POSITIVE_INFINITY);
-  try {
-    return await send(outgoing({ ...work, timeoutMs: limit }));
-  } catch (error) {
-    work.signal.throwIfAborted();
-    // Nobody of ours has cancelled: the connection was closed under the call.
-    if (error instanceof ConnectError && error.code === Code.Canceled) {
-      throw new DependencyUnavailableError(peer, `${peer} ended the call`, error);
-    }
-    throw domainErrorOf(error, peer);
+    return callPeer("vector-store", work, storeTimeoutMs, send);
   }
 }
 
@@ -267,20 +191,4 @@ function lineIn(metadata: JsonObject, key: string): number {
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 2 ** 31
     ? value
     : 0;
-}
-
-const kindOfCode = new Map(
-  Object.entries(codeOfKind).map(([kind, code]) => [code as number, kind as ErrorKind]),
-);
-
-function failureOf(error: ItemError | undefined): ItemFailure {
-  if (error === undefined) {
-    return { kind: "internal", reason: "INTERNAL", message: "the answer is empty" };
-  }
-  const reason = ErrorReason[error.reason] as ErrorReasonName | "UNSPECIFIED" | undefined;
-  return {
-    kind: kindOfCode.get(error.code) ?? "internal",
-    reason: reason === undefined || reason === "UNSPECIFIED" ? "INTERNAL" : reason,
-    message: error.message,
-  };
 }
