@@ -12,6 +12,8 @@ import { SharedSession } from "./embedded-postgres-session.ts";
 export interface EmbeddedPostgresOptions {
   /** Where the database lives, made when missing; undefined keeps it in memory. */
   readonly dataDir?: string | undefined;
+  /** A dump of a database's files to begin with, where there is none yet; saves making them. */
+  readonly files?: Blob;
   /** Default 127.0.0.1. There is no authentication, so nothing but loopback is sensible. */
   readonly host?: string;
   /** 0 for any free port. */
@@ -49,6 +51,7 @@ export async function startEmbeddedPostgres(
   if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
   const db = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(options.files === undefined ? {} : { loadDataDir: options.files }),
     extensions: { vector },
   });
   resources.defer("database", () => db.close());

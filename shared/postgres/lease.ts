@@ -24,11 +24,6 @@ export interface LeaseOptions {
  * when that has ended.
  */
 export class Lease implements AsyncDisposable {
-  /**
-   * Whether the server is PGlite, whose clients share one session: names of prepared statements
-   * would meet there, and nothing can be cancelled. Taken for true until it is known.
-   */
-  embedded = true;
   readonly #client: PoolClient;
   readonly #options: LeaseOptions;
   #broken: Error | undefined;
@@ -52,7 +47,7 @@ export class Lease implements AsyncDisposable {
     const running = this.#client.query({
       text,
       values: [...params],
-      ...(this.embedded || name === undefined ? {} : { name }),
+      ...(name === undefined ? {} : { name }),
     });
     // The server's timeout is the first to act. PGlite has none, and a server that is gone says
     // nothing, so the client has one too.
@@ -98,10 +93,12 @@ export class Lease implements AsyncDisposable {
     else this.#options.onSettling(this.#settle(this.#abandoned));
   }
 
-  /** The caller is let go; the statement is cancelled where the server can do that. */
+  /**
+   * The caller is let go and the statement is cancelled. The embedded server can cancel only what
+   * has not begun; there the connection waits for the end.
+   */
   #abandon(running: Promise<unknown>): void {
-    const cancelled = this.embedded ? Promise.resolve() : requestCancel(this.#client);
-    this.#abandoned = Promise.allSettled([running, cancelled]);
+    this.#abandoned = Promise.allSettled([running, requestCancel(this.#client)]);
   }
 
   async #settle(abandoned: Promise<unknown>): Promise<void> {

@@ -146,21 +146,13 @@ export class Postgres implements Queryable, AsyncDisposable {
 
   async #lease(signal: AbortSignal | undefined): Promise<Lease> {
     signal?.throwIfAborted();
-    const lease = new Lease(await this.#connect(signal), {
+    return new Lease(await this.#connect(signal), {
       statementTimeoutMs: this.#config.statementTimeoutMs,
       onSettling: (settled) => {
         this.#settling.add(settled);
         void settled.finally(() => this.#settling.delete(settled));
       },
     });
-    try {
-      this.#facts ??= await readFacts(lease, signal);
-      lease.embedded = this.#facts.embedded;
-      return lease;
-    } catch (error) {
-      await lease[Symbol.asyncDispose]();
-      throw error;
-    }
   }
 
   async #connect(signal: AbortSignal | undefined): Promise<PoolClient> {
