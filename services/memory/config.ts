@@ -87,10 +87,10 @@ export const memorySettings = {
   ),
 };
 
-export type MemoryConfig = ReturnType<typeof readConfig>;
+export type MemoryConfig = ReturnType<typeof readMemoryConfig>;
 
 /** Throws one ConfigError that names every wrong or missing value. */
-export function readConfig(sources: ConfigSources = configSources()) {
+export function readMemoryConfig(sources: ConfigSources = configSources()) {
   const values = readSettings(memorySettings, sources);
   const { enabled, ragSearch, agentMemory, reflectionSearch } = values;
   const { crossSystemSharing, performanceMonitoring } = values;

@@ -1,5 +1,5 @@
 import { runProcess } from "../../shared/process.ts";
 import { createApp } from "./app.ts";
-import { readConfig } from "./config.ts";
+import { readMemoryConfig } from "./config.ts";
 
-await runProcess("memory", readConfig, createApp);
+await runProcess("memory", readMemoryConfig, createApp);

@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { DomainError } from "../../../shared/errors.ts";
+import { ErrorReason } from "../../../shared/gen/mahavishnu/type/v1/error_pb.js";
+import { MemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import {
+  type Document,
+  DocumentSchema,
+  UpsertOutcome,
+} from "../../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
+import {
+  SearchMode,
+  type SearchRequest,
+  VectorStoreService,
+} from "../../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { contentHash } from "../../../shared/hash.ts";
+import { toConnectError } from "../../../shared/rpc/errors.ts";
+import { tenantHeader } from "../../../shared/rpc/tenant.ts";
+
+/**
+ * Documents in this process, with the vector store's promises as far as its callers here rely on
+ * them: de-duplication within a scope, one model per collection, tenants apart. Filters are
+ * recorded, not applied; the real one is tried in test/integration.
+ */
+export class FakeVectorStore {
+  readonly #documents = new Map<string, Document>();
+  readonly searches: SearchRequest[] = [];
+  /** The collection's model. */
+  model = "";
+  /** What `GetCollection` tells, where that is behind the truth. */
+  toldModel: string | undefined;
+  /** Contents that a write refuses. */
+  readonly refused = new Set<string>();
+
+  get(id: string, tenant = "default"): Document | undefined {
+    return this.#documents.get(`${tenant}/${id}`);
+  }
+
+  get size(): number {
+    return this.#documents.size;
+  }
+
+  register(router: ConnectRouter, behave: (signal: AbortSignal) => Promise<void>): void {
+    router.service(VectorStoreService, {
+      getCollection: async (_, { signal }) => {
+        await behave(signal);
+        return { collection: { embeddingModel: this.toldModel ?? this.model } };
+      },
+      upsertDocuments: async ({ documents, model }, { signal, requestHeader }) => {
+        await behave(signal);
+        if (documents.some((document) => document.vector !== undefined)) this.#claim(model);
+        const tenant = requestHeader.get(tenantHeader) ?? "";
+        return { results: documents.map((document) => this.#upsert(tenant, document)) };
+      },
+      getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
+        await behave(signal);
+        const tenant = requestHeader.get(tenantHeader) ?? "";
+        const documents = ids.flatMap((id) => this.get(id, tenant) ?? []);
+        return { documents: documents.map((document) => shown(document, includeVectors)) };
+      },
+      listDocuments: async ({ pageSize }, { signal, requestHeader }) => {
+        await behave(signal);
+        return { documents: this.#of(requestHeader).slice(0, pageSize || 100) };
+      },
+      deleteDocuments: async ({ ids }, { signal, requestHeader }) => {
+        await behave(signal);
+        const tenant = requestHeader.get(tenantHeader) ?? "";
+        const gone = ids.filter((id) => this.#documents.delete(`${tenant}/${id}`));
+        return { deletedCount: BigInt(gone.length) };
+      },
+      search: async (request, { signal, requestHeader }) => {
+        await behave(signal);
+        const foreign = this.model !== "" && request.model !== this.model;
+        if (request.vector !== undefined && foreign) throw mismatch();
+        this.searches.push(request);
+        const words = request.text.toLowerCase().split(/\W+/);
+        const hits = this.#of(requestHeader).flatMap((document) => {
+          const text = document.content.toLowerCase();
+          const score = words.filter((word) => text.includes(word)).length / words.length;
+          return score > 0 ? [{ document: shown(document, false), score, textScore: score }] : [];
+        });
+        hits.sort((a, b) => b.score - a.score);
+        return { hits: hits.slice(0, request.limit || 10), mode: SearchMode.HYBRID };
+      },
+    });
+  }
+
+  #of(headers: Headers): Document[] {
+    const prefix = `${headers.get(tenantHeader) ?? ""}/`;
+    return [...this.#documents].flatMap(([key, document]) =>
+      key.startsWith(prefix) ? [document] : [],
+    );
+  }
+
+  #claim(model: string): void {
+    if (this.model === "") this.model = model;
+    if (this.model !== model) throw mismatch();
+  }
+
+  #upsert(tenant: string, given: Document) {
+    if (this.refused.has(given.content)) {
+      const error = { code: 3, reason: ErrorReason.INVALID_FIELD, message: "refused" };
+      return { id: given.id, error };
+    }
+    const hash = contentHash(given.content);
+    const known = this.get(given.id, tenant);
+    const twin = [...this.#documents].find(
+      ([key, one]) =>
+        key.startsWith(`${tenant}/`) &&
+        one.id !== given.id &&
+        one.contentHash === hash &&
+        scopeOf(one) === scopeOf(given),
+    )?.[1];
+    if (known === undefined && twin !== undefined) {
+      if (twin.vector === undefined && given.vector !== undefined) twin.vector = given.vector;
+      return { id: twin.id, outcome: UpsertOutcome.DEDUPLICATED };
+    }
+    const now = timestampNow();
+    this.#documents.set(
+      `${tenant}/${given.id}`,
+      create(DocumentSchema, {
+        ...given,
+        contentHash: hash,
+        createTime: known?.createTime ?? given.createTime ?? now,
+        updateTime: now,
+      }),
+    );
+    return {
+      id: given.id,
+      outcome: known === undefined ? UpsertOutcome.CREATED : UpsertOutcome.UPDATED,
+    };
+  }
+}
+
+function scopeOf({ dedupScope, memoryType, agentId, workflowId, repoId }: Document): string {
+  return dedupScope || JSON.stringify([MemoryType[memoryType], agentId, workflowId, repoId]);
+}
+
+function shown(document: Document, includeVectors: boolean): Document {
+  const { vector, dedupScope: _, ...rest } = document;
+  return { ...rest, dedupScope: "", ...(includeVectors && vector ? { vector } : {}) };
+}
+
+function mismatch() {
+  return toConnectError(
+    new DomainError("failed_precondition", "MODEL_MISMATCH", "another model", {}),
+  );
+}
