@@ -1,0 +1,119 @@
+import { dirname, join } from "node:path";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import { Resources } from "../../shared/lifecycle.ts";
+import { createLogger, type Logger } from "../../shared/logging.ts";
+import type { App } from "../../shared/process.ts";
+import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { HealthRegistry } from "../../shared/rpc/health.ts";
+import { service, startRpcServer } from "../../shared/rpc/server.ts";
+import { BridgeStatusReader } from "./bridge-status.ts";
+import type { SessionBuddyConfig } from "./config.ts";
+import { DuckDbRecordStore } from "./duckdb-store.ts";
+import { createEmbedder } from "./embedding-client.ts";
+import { createHandlers } from "./handlers.ts";
+import { Mirror, type MirrorOptions } from "./mirror.ts";
+import { ReflectionSearch } from "./search.ts";
+import { DuckDbSideIndex } from "./side-index-store.ts";
+import { type Embedder, VectorIndexing, type VectorIndexingOptions } from "./vector-indexing.ts";
+import { WallTime } from "./wall-time.ts";
+
+export interface SessionBuddyOverrides {
+  readonly logger?: Logger;
+  readonly embedder?: Embedder;
+  /** Waits and pauses; see MirrorOptions. */
+  readonly mirror?: Partial<Omit<MirrorOptions, "store" | "onReadable" | "onChange">>;
+  readonly indexing?: Partial<Pick<VectorIndexingOptions, "pauseMs" | "retryMs" | "modelHoldMs">>;
+}
+
+/**
+ * Starts the bridge. It listens at once and serves, as its health says, while Session-Buddy's file
+ * can be read. Embedding is no condition: without it records are found by text.
+ */
+export async function createApp(
+  config: SessionBuddyConfig,
+  overrides: SessionBuddyOverrides = {},
+): Promise<App> {
+  const logger = overrides.logger ?? createLogger("session-buddy", config.logLevel);
+  await using opening = new Resources((part, error) =>
+    logger.error({ err: error, part }, "failed to close"),
+  );
+  const stateDir = join(config.dataDir, "session-buddy");
+  const health = new HealthRegistry();
+  const store = new DuckDbRecordStore({
+    path: config.file,
+    snapshotDirectory: join(stateDir, "snapshots"),
+    wallTime: new WallTime(config.timeZone),
+    logger,
+  });
+
+  const embedder = overrides.embedder ?? openEmbedder(config, opening);
+  const { index, fault } = await openSideIndex(join(stateDir, "side-index.duckdb"), logger);
+  if (index !== undefined) opening.use("side index", index);
+  const indexing = opening.use(
+    "vector indexing",
+    new VectorIndexing({
+      ...overrides.indexing,
+      index,
+      embedder,
+      catalogue: () => mirror.catalogue,
+      logger,
+    }),
+  );
+  const mirror: Mirror = opening.use(
+    "mirror",
+    new Mirror({
+      ...overrides.mirror,
+      store,
+      onChange: () => indexing.contentsChanged(),
+      onReadable: (readable, why) => {
+        health.set(SessionBuddyService.typeName, readable);
+        if (readable) logger.info({ file: config.file }, "reading Session-Buddy's file");
+        else logger.error({ file: config.file, why }, "cannot read Session-Buddy's file");
+      },
+    }),
+  );
+
+  const server = await startRpcServer({
+    host: config.host,
+    port: config.port,
+    services: [
+      service(
+        SessionBuddyService,
+        createHandlers({
+          mirror,
+          search: new ReflectionSearch(mirror, indexing),
+          status: new BridgeStatusReader(store, mirror, indexing, fault),
+        }),
+      ),
+    ],
+    health,
+    logger,
+    authToken: config.authToken,
+  });
+  opening.defer("server", () => server.shutdown(config.shutdownGraceMs));
+  await store.ensure().catch((error: unknown) => logger.debug({ err: error }, "no file yet"));
+  mirror.start();
+  indexing.start();
+  const open = opening.move();
+  return { address: server.address, [Symbol.asyncDispose]: () => open[Symbol.asyncDispose]() };
+}
+
+function openEmbedder(config: SessionBuddyConfig, resources: Resources): Embedder {
+  const transport = createGrpcTransport({
+    address: config.embeddingAddress,
+    authToken: config.authToken,
+  });
+  resources.defer("embedding client", () => transport.close());
+  return createEmbedder(transport);
+}
+
+/** Without a side index the bridge works on, by text only, and says so. */
+async function openSideIndex(path: string, logger: Logger) {
+  try {
+    return { index: await DuckDbSideIndex.open(path, logger), fault: "" };
+  } catch (error) {
+    logger.error({ err: error, file: path }, "no side index; records are found by text only");
+    const fault = `no side index can be kept in ${dirname(path)}, so records are found by text only`;
+    return { index: undefined, fault };
+  }
+}

@@ -1,0 +1,88 @@
+import { contentHash } from "../../shared/hash.ts";
+import { type Breathe, createBreathe } from "./event-loop.ts";
+import { normalisedHash } from "./normalise.ts";
+import type { Draft, JsonValue, StoredRecord } from "./record.ts";
+import { parseMetadata } from "./stored-text.ts";
+import { TextIndex } from "./text-index.ts";
+import { pieces, words } from "./words.ts";
+
+/** A record with what the catalogue knows about it. */
+export interface Entry {
+  readonly record: StoredRecord;
+  /** SHA-256 of the content; the side index knows records by it. */
+  readonly hash: string;
+}
+
+/** What makes a second record the same as a first one. */
+type Identity = Pick<StoredRecord, "kind" | "project" | "content">;
+
+/**
+ * All records of the file in memory, with what searching and de-duplicating need. Searches read it
+ * instead of the file, so that the file is held only while a changed one is read.
+ */
+export class Catalogue {
+  readonly entries: Entry[] = [];
+  readonly text = new TextIndex();
+  /** Distinct contents by their hash, blank ones left out. */
+  readonly contents = new Map<string, string>();
+  readonly #byIdentity = new Map<string, string>();
+  readonly #byRequest = new Map<string, { id: string; identity: string }>();
+
+  /** Adds records; pauses between them, so that other calls get their turn. */
+  async add(records: readonly StoredRecord[], breathe: Breathe = createBreathe()): Promise<void> {
+    for (const record of records) {
+      const counts = new Map<string, number>();
+      for (const piece of pieces(record.content)) {
+        for (const word of words(piece)) counts.set(word, (counts.get(word) ?? 0) + 1);
+        await breathe();
+      }
+      // From here on nothing waits: a search between two records sees whole entries only.
+      this.text.add(counts);
+      const hash = contentHash(record.content);
+      this.entries.push({ record, hash });
+      if (!this.contents.has(hash) && record.content.trim() !== "") {
+        this.contents.set(hash, record.content);
+      }
+      this.#remember(record);
+    }
+  }
+
+  /** The id of the record that this draft repeats, by its request id or by its text. */
+  find(draft: Draft): { id: string; sameText: boolean } | undefined {
+    const identity = identityOf(draft);
+    const request = this.#byRequest.get(requestKey(draft.tenant, draft.requestId));
+    if (draft.requestId !== "" && request !== undefined) {
+      return { id: request.id, sameText: request.identity === identity };
+    }
+    const id = this.#byIdentity.get(identity);
+    return id === undefined ? undefined : { id, sameText: true };
+  }
+
+  #remember(record: StoredRecord): void {
+    if (record.kind !== "insight" && record.kind !== "reflection") return;
+    const identity = identityOf(record);
+    const known = this.#byIdentity.get(identity);
+    // Of several equal ones the smallest id answers, whatever order the file gives.
+    if (known === undefined || record.id < known) this.#byIdentity.set(identity, record.id);
+    if (!record.metadata.includes('"mahavishnu"')) return;
+    const ours = parseMetadata(record.metadata)["mahavishnu"];
+    const requestId = textOf(ours, "request_id");
+    if (requestId === "") return;
+    this.#byRequest.set(requestKey(textOf(ours, "tenant"), requestId), { id: record.id, identity });
+  }
+}
+
+/** Within one kind and project: an insight shared with a second project is a second record. */
+function identityOf({ kind, project, content }: Identity): string {
+  return `${kind}\n${project}\n${normalisedHash(content)}`;
+}
+
+function requestKey(tenant: string, requestId: string): string {
+  return `${tenant}\n${requestId}`;
+}
+
+function textOf(value: JsonValue | undefined, key: string): string {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "";
+  const found = value[key];
+  return typeof found === "string" ? found : "";
+}

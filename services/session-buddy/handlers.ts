@@ -1,0 +1,42 @@
+import type { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import { callContext } from "../../shared/rpc/call-context.ts";
+import type { ServiceImpl } from "../../shared/rpc/service.ts";
+import type { BridgeStatusReader } from "./bridge-status.ts";
+import {
+  parseInsight,
+  parseReflection,
+  parseSearch,
+  toSearchResponse,
+  toStatus,
+  toStored,
+} from "./convert.ts";
+import type { Mirror } from "./mirror.ts";
+import type { ReflectionSearch } from "./search.ts";
+
+export interface HandlerParts {
+  readonly mirror: Mirror;
+  readonly search: ReflectionSearch;
+  readonly status: BridgeStatusReader;
+}
+
+export function createHandlers(
+  parts: HandlerParts,
+): Partial<ServiceImpl<typeof SessionBuddyService>> {
+  const { mirror, search, status } = parts;
+  return {
+    async searchReflections(request, context) {
+      return toSearchResponse(await search.search(parseSearch(request), context.signal));
+    },
+    async storeInsight(request, context) {
+      const { tenant, signal } = callContext(context);
+      return toStored(await mirror.append(parseInsight(request, tenant), signal));
+    },
+    async storeReflection(request, context) {
+      const { tenant, signal } = callContext(context);
+      return toStored(await mirror.append(parseReflection(request, tenant), signal));
+    },
+    async getStatus() {
+      return toStatus(await status.read());
+    },
+  };
+}

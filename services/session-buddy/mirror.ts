@@ -1,0 +1,303 @@
+import { setTimeout as later } from "node:timers/promises";
+import { DomainError } from "../../shared/errors.ts";
+import { sleep } from "../../shared/lifecycle.ts";
+import { Catalogue } from "./catalogue.ts";
+import { RequestIdReusedError } from "./errors.ts";
+import { createBreathe } from "./event-loop.ts";
+import type { Draft } from "./record.ts";
+import type { FileContents, ReadReport, RecordStore, Signature, WriteSession } from "./store.ts";
+
+export interface MirrorOptions {
+  readonly store: RecordStore;
+  /** Told of every change of whether the file can be read. */
+  readonly onReadable?: (readable: boolean, why: string) => void;
+  /** Told when other records are there than before. */
+  readonly onChange?: () => void;
+  /** How often the file is looked at (two stat calls); default 2,000 ms. */
+  readonly watchIntervalMs?: number;
+  /** A changed file is read again this long after the last time at the earliest; default 2,000 ms. */
+  readonly refreshIntervalMs?: number;
+  /** How long a search waits for a changed file before it answers from what it has; default 300 ms. */
+  readonly refreshWaitMs?: number;
+}
+
+/** What is known of the file. */
+interface Image {
+  readonly catalogue: Catalogue;
+  readonly contents: FileContents;
+  /** Undefined: a write of ours may hide a foreign one, so it counts as changed. */
+  readonly signature: Signature | undefined;
+  /** When a copy was read because the file was held; undefined: the file itself was read. */
+  readonly snapshotTime: number | undefined;
+}
+
+/** What answers a search. */
+export interface View {
+  readonly catalogue: Catalogue;
+  /** True when the file has changed since. */
+  readonly stale: boolean;
+}
+
+export interface MirrorStatus {
+  readonly readable: boolean;
+  /** Why it is not readable; empty where it is. */
+  readonly fault: string;
+  readonly contents: FileContents | undefined;
+  readonly records: number;
+  readonly stale: boolean;
+  /** Milliseconds; undefined where the file itself was read. */
+  readonly snapshotAgeMs: number | undefined;
+  /** Milliseconds since 1970; undefined where this process wrote nothing. */
+  readonly lastWriteTime: number | undefined;
+}
+
+/** Reading may use this share of the time at most, however large the file is. */
+const readingShare = 1 / 20;
+
+/**
+ * Keeps the catalogue in step with a file that other programs write. Nothing holds the file between
+ * two readings: it is looked at with stat, and read again when it has changed.
+ */
+export class Mirror implements AsyncDisposable {
+  readonly #options: Required<MirrorOptions>;
+  readonly #store: RecordStore;
+  readonly #stop = new AbortController();
+  #image: Image | undefined;
+  #fault: unknown;
+  #readable: boolean | undefined;
+  #refreshing: Promise<void> | undefined;
+  #nextRefresh = 0;
+  #lastWriteTime: number | undefined;
+  #watching: Promise<void> | undefined;
+
+  constructor(options: MirrorOptions) {
+    this.#store = options.store;
+    this.#options = {
+      onReadable: () => {},
+      onChange: () => {},
+      watchIntervalMs: 2_000,
+      refreshIntervalMs: 2_000,
+      refreshWaitMs: 300,
+      ...options,
+    };
+  }
+
+  /** Reads the file and begins to watch it; a file that cannot be read is tried again. */
+  start(): void {
+    this.#watching ??= this.#watch();
+  }
+
+  /**
+   * What can be searched now. Waits a little for a changed file; waits for the first reading.
+   * @throws StoreUnavailableError when the file cannot be read.
+   */
+  async view(signal?: AbortSignal): Promise<View> {
+    const current = await this.#isCurrent();
+    if (!current) {
+      const refreshing = this.#mayRefresh() ? this.#refresh() : this.#refreshing;
+      if (refreshing !== undefined) await this.#waitFor(refreshing, signal);
+    }
+    signal?.throwIfAborted();
+    if (this.#fault !== undefined) throw this.#fault;
+    if (this.#image === undefined)
+      throw new DomainError(
+        "unavailable",
+        "DEPENDENCY_UNAVAILABLE",
+        `${this.#store.path} is being read for the first time`,
+        { retryAfterMs: 1_000 },
+      );
+    return { catalogue: this.#image.catalogue, stale: !(current || (await this.#isCurrent())) };
+  }
+
+  /**
+   * Stores a draft unless it is there already, by its request id or its text.
+   * @throws StoreLockedError, UnwritableIndexError, RequestIdReusedError, StoreUnavailableError
+   */
+  async append(draft: Draft, signal?: AbortSignal): Promise<{ id: string; deduplicated: boolean }> {
+    // A repeated call needs no lock when the answer is in memory and the file has not changed.
+    const image = this.#image;
+    if (image?.signature !== undefined && (await this.#store.signature()) === image.signature) {
+      const known = findKnown(image.catalogue, draft);
+      if (known !== undefined) return known;
+    }
+    const { result, signature } = await this.#store.write(async (session) => {
+      const now = await this.#imageOf(session);
+      const known = findKnown(now.catalogue, draft);
+      if (known !== undefined) return { image: now, answer: known, record: undefined };
+      const record = await session.insert(draft);
+      const answer = { id: record.id, deduplicated: false };
+      return { image: now, answer, record };
+    }, signal);
+    if (result.record !== undefined) {
+      await result.image.catalogue.add([result.record]);
+      this.#lastWriteTime = Date.now();
+    }
+    const inserted = result.record === undefined ? 0 : 1;
+    this.#accept({
+      catalogue: result.image.catalogue,
+      contents: countInserted(result.image.contents, inserted),
+      // The first record of an older file came with new tables: what is there has to be read.
+      signature: inserted === 0 || hasReflections(result.image.contents) ? signature : undefined,
+      snapshotTime: undefined,
+    });
+    return result.answer;
+  }
+
+  async status(): Promise<MirrorStatus> {
+    const image = this.#image;
+    const taken = image?.snapshotTime;
+    return {
+      readable: this.#fault === undefined && image !== undefined,
+      fault: faultMessage(this.#fault),
+      contents: image?.contents,
+      records: image?.catalogue.entries.length ?? 0,
+      stale: !(await this.#isCurrent()),
+      snapshotAgeMs: taken === undefined ? undefined : Date.now() - taken,
+      lastWriteTime: this.#lastWriteTime,
+    };
+  }
+
+  /** The catalogue as last read; undefined before the first reading and while it cannot be read. */
+  get catalogue(): Catalogue | undefined {
+    return this.#fault === undefined ? this.#image?.catalogue : undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled([this.#watching, this.#refreshing]);
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      if (this.#mayRefresh() && !(await this.#isCurrent())) await this.#refresh();
+      try {
+        await sleep(this.#options.watchIntervalMs, signal);
+      } catch {
+        return;
+      }
+    }
+  }
+
+  /** False too when the file cannot be looked at: then reading it tells why. */
+  async #isCurrent(): Promise<boolean> {
+    if (this.#fault !== undefined) return false;
+    const known = this.#image?.signature;
+    if (known === undefined) return false;
+    try {
+      return (await this.#store.signature()) === known;
+    } catch {
+      return false;
+    }
+  }
+
+  #mayRefresh(): boolean {
+    return this.#refreshing === undefined && performance.now() >= this.#nextRefresh;
+  }
+
+  /** Reads the file anew; never rejects, since the fault is kept for those who ask. */
+  #refresh(): Promise<void> {
+    const started = performance.now();
+    this.#refreshing ??= this.#readAnew().finally(() => {
+      this.#refreshing = undefined;
+      const took = performance.now() - started;
+      const pause = Math.max(this.#options.refreshIntervalMs, took / readingShare);
+      this.#nextRefresh = performance.now() + pause;
+    });
+    return this.#refreshing;
+  }
+
+  async #readAnew(): Promise<void> {
+    const { signal } = this.#stop;
+    const catalogue = new Catalogue();
+    const breathe = createBreathe(signal);
+    try {
+      const report = await this.#store.read((records) => catalogue.add(records, breathe), signal);
+      this.#accept(imageFrom(catalogue, report));
+    } catch (error) {
+      if (!signal.aborted) this.#refuse(error);
+    }
+  }
+
+  /** What is known, if it is what the held file has, else what the held file has. */
+  async #imageOf(session: WriteSession): Promise<Image> {
+    const { signature } = session;
+    if (this.#image?.signature === signature) return this.#image;
+    const catalogue = new Catalogue();
+    const contents = await session.read((records) => catalogue.add(records));
+    return { catalogue, contents, signature, snapshotTime: undefined };
+  }
+
+  #accept(image: Image): void {
+    this.#image = image;
+    this.#fault = undefined;
+    this.#tellReadable(true, "");
+    this.#options.onChange();
+  }
+
+  #refuse(error: unknown): void {
+    this.#fault = error;
+    this.#image = undefined;
+    this.#tellReadable(false, faultMessage(error));
+  }
+
+  #tellReadable(readable: boolean, why: string): void {
+    if (this.#readable === readable) return;
+    this.#readable = readable;
+    this.#options.onReadable(readable, why);
+  }
+
+  /** With something to answer from, only a little while. */
+  async #waitFor(refreshing: Promise<void>, signal?: AbortSignal): Promise<void> {
+    const enough = new AbortController();
+    const waits: Promise<unknown>[] = [refreshing];
+    if (this.#image !== undefined) {
+      waits.push(later(this.#options.refreshWaitMs, undefined, { signal: enough.signal }));
+    }
+    if (signal !== undefined) {
+      waits.push(
+        new Promise<void>((resolve) => {
+          if (signal.aborted) resolve();
+          signal.addEventListener("abort", () => resolve(), { once: true, signal: enough.signal });
+        }),
+      );
+    }
+    try {
+      await Promise.race(waits);
+    } finally {
+      for (const wait of waits) wait.catch(() => {});
+      enough.abort();
+    }
+  }
+}
+
+function findKnown(catalogue: Catalogue, draft: Draft) {
+  const known = catalogue.find(draft);
+  if (known === undefined) return undefined;
+  if (!known.sameText) throw new RequestIdReusedError(draft.requestId);
+  return { id: known.id, deduplicated: true };
+}
+
+function imageFrom(catalogue: Catalogue, report: ReadReport): Image {
+  const { contents, signature, snapshot } = report;
+  return { catalogue, contents, signature, snapshotTime: snapshot ? Date.now() : undefined };
+}
+
+/** The counts after our own write, without reading the file for them. */
+function countInserted(contents: FileContents, inserted: number): FileContents {
+  return {
+    ...contents,
+    tables: contents.tables.map((table) =>
+      table.table === "reflections_v2" ? { ...table, rows: table.rows + inserted } : table,
+    ),
+  };
+}
+
+function hasReflections({ tables }: FileContents): boolean {
+  return tables.some(({ table }) => table === "reflections_v2");
+}
+
+function faultMessage(fault: unknown): string {
+  if (fault === undefined) return "";
+  return fault instanceof DomainError ? fault.message : "the file cannot be read";
+}

@@ -1,0 +1,28 @@
+/** A content and its vector. */
+export interface IndexedContent {
+  /** SHA-256 of the content. */
+  readonly hash: string;
+  readonly vector: readonly number[];
+}
+
+/**
+ * Vectors of record contents by one of our own models; a cache that can be rebuilt at any time,
+ * kept outside Session-Buddy's file. A content is known by its hash: an edited record is a new
+ * content, and equal records share one vector.
+ */
+export interface SideIndex {
+  /** The model whose vectors are kept; undefined before the first. */
+  readonly model: string | undefined;
+  /** Components of its vectors; undefined before the first. */
+  readonly dimension: number | undefined;
+  /** Hashes of the contents that have a vector. */
+  readonly hashes: ReadonlySet<string>;
+  /** Takes another model's side: all vectors of the former one are dropped. */
+  setModel(model: string): Promise<void>;
+  /** Durable when it resolves. Vectors must be of `model`; a hash that is there already is skipped. */
+  add(contents: readonly IndexedContent[], signal?: AbortSignal): Promise<void>;
+  /** Drops contents that no record has any more. */
+  retain(isWanted: (hash: string) => boolean): Promise<void>;
+  /** Cosine similarity, clipped to 0..1, of every content with the vector, by hash. */
+  similarities(vector: readonly number[], signal?: AbortSignal): Promise<Map<string, number>>;
+}

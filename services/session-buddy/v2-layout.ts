@@ -1,0 +1,171 @@
+import { contentHash } from "../../shared/hash.ts";
+import type { Parameter, Row } from "./duckdb.ts";
+import type { Draft, JsonObject, RecordKind, StoredRecord } from "./record.ts";
+import { decodeStoredText } from "./stored-text.ts";
+import type { WallTime } from "./wall-time.ts";
+
+/**
+ * Session-Buddy's newest layout as its own adapter makes it, so that it takes the file over as its
+ * own. Its insight_type has a default: who inserts a reflection must write null.
+ */
+export const createV2Tables = `
+create table if not exists conversations_v2 (
+  id varchar primary key,
+  content varchar not null,
+  embedding float[384],
+  category varchar not null,
+  subcategory varchar,
+  importance_score float default 0.5,
+  memory_tier varchar default 'long_term',
+  access_count integer default 0,
+  last_accessed timestamp,
+  project varchar,
+  namespace varchar default 'default',
+  timestamp timestamp default current_timestamp,
+  session_id varchar,
+  user_id varchar default 'default',
+  searchable_content varchar,
+  reasoning varchar,
+  metadata varchar,
+  source_type varchar check (source_type is null or source_type in
+    ('claude_code', 'crackerjack', 'mahavishnu_workflow', 'manual', 'migration')),
+  turn_parent_id varchar,
+  causal_parent_id varchar,
+  fingerprint blob
+);
+create table if not exists reflections_v2 (
+  id varchar primary key,
+  conversation_id varchar references conversations_v2 (id),
+  content varchar not null,
+  embedding float[384],
+  category varchar not null default 'context',
+  subcategory varchar,
+  importance_score float default 0.5,
+  memory_tier varchar default 'long_term',
+  tags varchar[],
+  related_entities varchar[],
+  namespace varchar default 'default',
+  project varchar,
+  access_count integer default 0,
+  last_accessed timestamp,
+  timestamp timestamp default current_timestamp,
+  created_at timestamp default current_timestamp,
+  updated_at timestamp default current_timestamp,
+  metadata json,
+  insight_type varchar default 'general',
+  usage_count integer default 0,
+  last_used_at timestamp,
+  confidence_score float default 0.5,
+  fingerprint blob
+);
+`;
+
+/** The tables of this layout that hold records. */
+export const v2RecordTables = ["conversations_v2", "reflections_v2"] as const;
+
+/** Without these a table of this name is another one. */
+export const v2RequiredColumns = ["id", "content"] as const;
+
+/** Reads a record table; columns that an older file lacks are null. */
+export function selectV2(table: string, columns: ReadonlySet<string>): string {
+  const column = (name: string) => (columns.has(name) ? `"${name}"` : "null");
+  const time = (name: string) => `epoch_us(try_cast(${column(name)} as timestamp)) as "${name}"`;
+  return `select id, content, ${column("tags")} as tags, ${column("project")} as project,
+    ${column("namespace")} as namespace, ${column("insight_type")} as insight_type,
+    try_cast(${column("confidence_score")} as double) as confidence_score,
+    ${column("metadata")}::varchar as metadata,
+    ${time("timestamp")}, ${time("created_at")}, ${time("updated_at")}
+  from main.${table}`;
+}
+
+export function recordFromV2(table: string, row: Row, wallTime: WallTime): StoredRecord {
+  const insightType = text(row["insight_type"]);
+  const kind: RecordKind =
+    table === "conversations_v2" ? "conversation" : insightType === "" ? "reflection" : "insight";
+  const time = (name: string) => {
+    const micros = row[name];
+    return typeof micros === "bigint" ? wallTime.toMicros(micros) : undefined;
+  };
+  const confidence = row["confidence_score"];
+  return {
+    id: text(row["id"]),
+    kind,
+    content: decodeStoredText(text(row["content"])),
+    tags: Array.isArray(row["tags"]) ? row["tags"].map((tag) => decodeStoredText(text(tag))) : [],
+    project: decodeStoredText(text(row["project"])),
+    collection: text(row["namespace"]),
+    insightType,
+    confidence: typeof confidence === "number" ? confidence : undefined,
+    metadata: text(row["metadata"]),
+    createMicros: time("created_at") ?? time("timestamp"),
+    updateMicros: time("updated_at"),
+    era: "F",
+  };
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/**
+ * A row of reflections_v2 as Session-Buddy's own store_insight and store_reflection would write it.
+ * Without an embedding: theirs have 384 components of a model that nothing records, and their
+ * search takes rows without one. Every column is named, because the two variants of the table
+ * differ in their defaults.
+ */
+export function insertV2(
+  draft: Draft,
+  id: string,
+  nowMicros: number,
+  columns: ReadonlySet<string>,
+  wallTime: WallTime,
+): { sql: string; parameters: Parameter[] } {
+  const now = { wallMicros: wallTime.fromMicros(nowMicros) };
+  const values: Record<string, Parameter> = {
+    id,
+    content: draft.content,
+    category: "context",
+    importance_score: 0.5,
+    memory_tier: "long_term",
+    tags: { texts: draft.tags },
+    namespace: "default",
+    project: draft.project === "" ? null : draft.project,
+    access_count: 0,
+    timestamp: now,
+    created_at: now,
+    updated_at: now,
+    metadata: JSON.stringify(metadataOf(draft)),
+    insight_type: draft.insight?.type ?? null,
+    usage_count: 0,
+    confidence_score: draft.insight?.confidence ?? 0.5,
+  };
+  const present = Object.entries(values).filter(([name]) => columns.has(name));
+  return {
+    sql: `insert into reflections_v2 (${present.map(([name]) => `"${name}"`).join(", ")})
+      values (${present.map((_, at) => `$${at + 1}`).join(", ")})`,
+    parameters: present.map(([, value]) => value),
+  };
+}
+
+/** Session-Buddy's insight search reads quality_score; what is only ours stands under one key. */
+function metadataOf(draft: Draft): JsonObject {
+  const insight: JsonObject =
+    draft.insight === undefined
+      ? {}
+      : {
+          quality_score: draft.insight.quality,
+          source_conversation_id: draft.insight.sourceConversationId || null,
+          source_reflection_id: null,
+        };
+  return {
+    ...draft.metadata,
+    ...insight,
+    mahavishnu: {
+      source_system: "mahavishnu",
+      tenant: draft.tenant,
+      content_hash: contentHash(draft.content),
+      ...(draft.requestId === "" ? {} : { request_id: draft.requestId }),
+      ...(draft.project === "" ? {} : { project: draft.project }),
+    },
+  };
+}
