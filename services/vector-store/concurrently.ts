@@ -6,9 +6,18 @@ export async function concurrently<T, R>(
 ): Promise<R[]> {
   const results = new Map<number, R>();
   const queue = items.entries();
+  let failed = false;
   const worker = async () => {
-    // All workers draw from one iterator.
-    for (const [position, item] of queue) results.set(position, await work(item, position));
+    // All workers draw from one iterator, and none begins anything after a failure.
+    for (const [position, item] of queue) {
+      if (failed) return;
+      try {
+        results.set(position, await work(item, position));
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
   };
   await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, worker));
   return items.map((_, position) => results.get(position) as R);
