@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import packageJson from "../package.json" with { type: "json" };
 import { ConfigError } from "../shared/config.ts";
+import { version } from "../shared/version.ts";
 import { CallFailure } from "./connection.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
@@ -10,7 +10,7 @@ import { memoryTypes, search } from "./search.ts";
 
 const program = new Command("mahavishnu")
   .description("The command line of Mahavishnu Memory: a client of its services like any other.")
-  .version(packageJson.version)
+  .version(version)
   .showHelpAfterError("(--help shows what there is)")
   .addHelpText(
     "after",

@@ -67,7 +67,7 @@ async function describeEmbedder(platform: Platform): Promise<string> {
     );
     const model = models.find((one) => one.isDefault);
     if (model === undefined) return "none";
-    return `${model.name} (${model.lexical ? "lexical: words, not meaning" : model.provider})`;
+    return `${model.name} (${model.lexical ? "lexical" : model.provider})`;
   } finally {
     transport.close();
   }
@@ -86,7 +86,7 @@ async function duckDbFile(platform: Platform): Promise<string> {
 }
 
 function describePostgres(platform: Platform): string {
+  if (platform.processNames.includes(embeddedPostgres)) return "PostgreSQL (embedded)";
   const url = new URL(platform.postgresUrl);
-  const embedded = platform.processNames.includes(embeddedPostgres) ? "embedded " : "";
-  return `${embedded}PostgreSQL ${url.host}${url.pathname}`;
+  return `PostgreSQL ${url.host}${url.pathname}`;
 }

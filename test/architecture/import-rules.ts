@@ -32,7 +32,8 @@ export const rooms: readonly Room[] = [
 
 /** Within a service: who may not import whom. `generated` is anything of shared/gen. */
 const domainMayNotImport = [/^shared\/gen\//, /^shared\/rpc\//, /^shared\/postgres\//];
-const wiring = /\/(main|app|handlers|convert|config|errors|.*-store|peers|.*-client)\.ts$|\/(rpc|sql)\//;
+const wiring =
+  /\/(main|app|handlers|convert|config|errors|.*-store|peers|.*-client)\.ts$|\/(rpc|sql)\//;
 
 /** Every static and dynamic import of project files, type imports too. */
 export function readImports(root: string): { files: string[]; imports: Import[] } {
