@@ -1,9 +1,10 @@
-import type { ClientBase, PoolClient } from "pg";
+import type { PoolClient } from "pg";
 import { late, untilAborted, within } from "../abortable.ts";
 import { DomainError } from "../errors.ts";
 import { requestCancel } from "./cancel-request.ts";
 import type { QueryOutcome, Statement } from "./queryable.ts";
 import { fromDriver, isConnectionLoss } from "./sql-errors.ts";
+import { transactionStatus } from "./transaction-status.ts";
 
 /** How long a connection may take to come to rest after an abort before it is destroyed. */
 const settleTimeoutMs = 5_000;
@@ -106,7 +107,7 @@ export class Lease implements AsyncDisposable {
       this.#broken = new Error("the statement of a caller who has gone did not end");
     }
     this.#abandoned = undefined;
-    if (transactionIsOpen(this.#client)) await this.rollback();
+    if (transactionStatus(this.#client) !== "I") await this.rollback();
     this.#release();
   }
 
@@ -118,10 +119,4 @@ export class Lease implements AsyncDisposable {
   readonly #onError = (error: Error): void => {
     this.#broken = error;
   };
-}
-
-/** I is idle; T and E are inside a transaction. The method is missing from the driver's types. */
-function transactionIsOpen(client: ClientBase): boolean {
-  const { getTransactionStatus } = client as { getTransactionStatus?: () => string | null };
-  return getTransactionStatus?.call(client) !== "I";
 }

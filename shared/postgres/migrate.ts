@@ -3,6 +3,7 @@ import { untilAborted } from "../abortable.ts";
 import type { Logger } from "../logging.ts";
 import { type Migration, MigrationError, readMigrations } from "./migration-files.ts";
 import { fromDriver } from "./sql-errors.ts";
+import { transactionStatus } from "./transaction-status.ts";
 
 export { MigrationError, requiredRevision } from "./migration-files.ts";
 
@@ -102,6 +103,10 @@ async function applyNext(
     await client.query(next.sql);
   } catch (error) {
     throw new MigrationError(`${next.name}: ${describe(error)}`, { cause: fromDriver(error) });
+  }
+  // By then a part of it is committed, and the number says that all of it is.
+  if (transactionStatus(client) !== "T") {
+    throw new MigrationError(`${next.name}: must not end the transaction that it runs in`);
   }
   const ms = Math.round(performance.now() - startedAt);
   logger.info({ migration: next.name, ms }, "applied a migration");
