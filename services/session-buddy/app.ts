@@ -12,7 +12,9 @@ import { DuckDbRecordStore } from "./duckdb-store.ts";
 import { createEmbedder } from "./embedding-client.ts";
 import { createHandlers } from "./handlers.ts";
 import { Mirror, type MirrorOptions } from "./mirror.ts";
+import { DuckDbProjectStore } from "./project-store.ts";
 import { ReflectionSearch } from "./search.ts";
+import { SessionBuddyFile } from "./session-buddy-file.ts";
 import { DuckDbSideIndex } from "./side-index-store.ts";
 import { type Embedder, VectorIndexing, type VectorIndexingOptions } from "./vector-indexing.ts";
 import { WallTime } from "./wall-time.ts";
@@ -39,12 +41,13 @@ export async function createApp(
   );
   const stateDir = join(config.dataDir, "session-buddy");
   const health = new HealthRegistry();
-  const store = new DuckDbRecordStore({
+  const wallTime = new WallTime(config.timeZone);
+  const file = new SessionBuddyFile({
     path: config.file,
     snapshotDirectory: join(stateDir, "snapshots"),
-    wallTime: new WallTime(config.timeZone),
     logger,
   });
+  const store = new DuckDbRecordStore(file, wallTime);
 
   const embedder = overrides.embedder ?? openEmbedder(config, opening);
   const { index, fault } = await openSideIndex(join(stateDir, "side-index.duckdb"), logger);
@@ -81,6 +84,7 @@ export async function createApp(
         SessionBuddyService,
         createHandlers({
           mirror,
+          projects: new DuckDbProjectStore(file, wallTime),
           search: new ReflectionSearch(mirror, indexing),
           status: new BridgeStatusReader(store, mirror, indexing, fault),
         }),

@@ -23,7 +23,7 @@ export async function tablesOf(database: DuckDb, signal?: AbortSignal): Promise<
 }
 
 /** The tables whose records are read. */
-export function readRecords(tables: readonly Table[]): Table[] {
+export function recordTables(tables: readonly Table[]): Table[] {
   return tables.filter(
     ({ schema, name, columns }) =>
       schema === "main" &&

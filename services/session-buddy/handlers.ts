@@ -11,19 +11,23 @@ import {
   toStored,
 } from "./convert.ts";
 import type { Mirror } from "./mirror.ts";
+import type { DuckDbProjectStore } from "./project-store.ts";
+import { createProjectHandlers } from "./rpc/projects.ts";
 import type { ReflectionSearch } from "./search.ts";
 
 export interface HandlerParts {
   readonly mirror: Mirror;
   readonly search: ReflectionSearch;
+  readonly projects: DuckDbProjectStore;
   readonly status: BridgeStatusReader;
 }
 
 export function createHandlers(
   parts: HandlerParts,
 ): Partial<ServiceImpl<typeof SessionBuddyService>> {
-  const { mirror, search, status } = parts;
+  const { mirror, search, projects, status } = parts;
   return {
+    ...createProjectHandlers(projects),
     async searchReflections(request, context) {
       return toSearchResponse(await search.search(parseSearch(request), context.signal));
     },

@@ -1,0 +1,241 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Resources, sleep } from "../../shared/lifecycle.ts";
+import { silentLogger } from "../../shared/logging.ts";
+import { Catalogue } from "./catalogue.ts";
+import type { StoredRecord } from "./record.ts";
+import { rank } from "./search.ts";
+import { DuckDbSideIndex } from "./side-index-store.ts";
+import { temporaryFolder } from "./testing/session-buddy-files.ts";
+import { type Embedder, UnknownModelError, VectorIndexing } from "./vector-indexing.ts";
+
+let resources: Resources;
+let path: string;
+beforeEach(async () => {
+  resources = new Resources((_, error) => {
+    throw error;
+  });
+  const folder = resources.use("folder", await temporaryFolder());
+  path = join(folder.path, "side-index.duckdb");
+});
+afterEach(() => resources[Symbol.asyncDispose]());
+
+function record(id: string, content: string): StoredRecord {
+  return {
+    id,
+    kind: "reflection",
+    content,
+    tags: [],
+    project: "",
+    collection: "",
+    insightType: "",
+    confidence: undefined,
+    metadata: "",
+    createMicros: undefined,
+    updateMicros: undefined,
+    era: "F",
+  };
+}
+
+async function catalogueOf(...contents: string[]): Promise<Catalogue> {
+  const catalogue = new Catalogue();
+  await catalogue.add(contents.map((content, at) => record(String(at), content)));
+  return catalogue;
+}
+
+/** Vectors that tell a text's length from its opposite. */
+const vectorOf = (text: string, dimension: number) =>
+  Array.from({ length: dimension }, (_, at) => (at === 0 ? text.length : 1));
+
+class FakeEmbedder implements Embedder {
+  readonly calls: { model: string; texts: readonly string[] }[] = [];
+  readonly dimensions: Record<string, number> = { small: 2, large: 3 };
+  down = false;
+
+  async embed(model: string, texts: readonly string[]) {
+    this.calls.push({ model, texts });
+    if (this.down) throw new Error("down");
+    const name = model || "small";
+    const dimension = this.dimensions[name];
+    if (dimension === undefined) throw new UnknownModelError(name);
+    return {
+      model: name,
+      texts: texts.map((text) =>
+        text.includes("poison")
+          ? { refused: "lasting" as const }
+          : { vector: vectorOf(text, dimension) },
+      ),
+    };
+  }
+}
+
+async function open(
+  catalogue: () => Catalogue | undefined,
+  embedder: Embedder,
+  life: Resources = resources,
+) {
+  const index = life.use("index", await DuckDbSideIndex.open(path, silentLogger()));
+  const indexing = life.use(
+    "indexing",
+    new VectorIndexing({
+      index,
+      embedder,
+      catalogue,
+      logger: silentLogger(),
+      pauseMs: 0,
+      retryMs: 5,
+    }),
+  );
+  indexing.start();
+  return { index, indexing };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 400; attempt++) {
+    if (condition()) return;
+    await sleep(10);
+  }
+  throw new Error(`still not so: ${condition}`);
+}
+
+test("every content gets its vector in bounded batches; a refused one does not stop the rest", async () => {
+  const contents = Array.from({ length: 100 }, (_, at) => `text ${"x".repeat(at)}`);
+  const catalogue = await catalogueOf(...contents, "poison", " ");
+  const embedder = new FakeEmbedder();
+  const { index, indexing } = await open(() => catalogue, embedder);
+  await until(() => index.hashes.size === 100);
+  expect(embedder.calls.every(({ texts }) => texts.length <= 32)).toBe(true);
+  await sleep(50);
+  const poisoned = embedder.calls.filter(({ texts }) => texts.includes("poison"));
+  expect(poisoned).toHaveLength(1);
+  expect(indexing.indexedRecords(catalogue)).toBe(100);
+  const { pending, found, model } = await indexing.compare(
+    { model: "small", values: [1, 0] },
+    catalogue,
+  );
+  expect({ pending, model, size: found.size }).toEqual({ pending: 0, model: "small", size: 100 });
+  expect([...found.values()].every((similarity) => similarity > 0.9 && similarity <= 1)).toBe(true);
+});
+
+test("a restart goes on where it stopped", async () => {
+  const catalogue = await catalogueOf("one", "two", "three");
+  {
+    const first = new FakeEmbedder();
+    await using life = new Resources();
+    const { index } = await open(() => catalogue, first, life);
+    await until(() => index.hashes.size === 3);
+  }
+  await catalogue.add([record("9", "four")]);
+  const second = new FakeEmbedder();
+  const { index } = await open(() => catalogue, second);
+  await until(() => index.hashes.size === 4);
+  expect(second.calls.flatMap(({ texts }) => texts)).toEqual(["four"]);
+});
+
+test("it outlives an embedder that is down", async () => {
+  const catalogue = await catalogueOf("one");
+  const embedder = new FakeEmbedder();
+  embedder.down = true;
+  const { index, indexing } = await open(() => catalogue, embedder);
+  await until(() => embedder.calls.length >= 2);
+  expect((await indexing.compare({ model: "small", values: [1, 0] }, catalogue)).model).toBe(
+    undefined,
+  );
+  embedder.down = false;
+  await until(() => index.hashes.size === 1);
+});
+
+test("another model takes over when it is asked for, and drops the vectors of the former", async () => {
+  const catalogue = await catalogueOf("one", "two");
+  const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
+  await until(() => index.hashes.size === 2);
+  const early = await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
+  expect(early).toMatchObject({ model: "small", found: new Map() });
+  await until(() => index.model === "large" && index.hashes.size === 2);
+  const { found, dimension } = await indexing.compare(
+    { model: "large", values: [1, 0, 0] },
+    catalogue,
+  );
+  expect({ size: found.size, dimension }).toEqual({ size: 2, dimension: 3 });
+});
+
+test("a model that is asked for keeps its place, and nobody's model drops nothing", async () => {
+  const catalogue = await catalogueOf("one", "two");
+  const embedder = new FakeEmbedder();
+  const { index, indexing } = await open(() => catalogue, embedder);
+  await until(() => index.hashes.size === 2);
+  await indexing.compare({ model: "nobody", values: [1] }, catalogue);
+  await until(() => embedder.calls.some(({ model }) => model === "nobody"));
+  await indexing.compare({ model: "small", values: [1, 0] }, catalogue);
+  await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
+  await sleep(50);
+  expect(index.model).toBe("small");
+  expect(index.hashes.size).toBe(2);
+  expect(embedder.calls.filter(({ model }) => model === "nobody")).toHaveLength(1);
+});
+
+test("contents that are gone lose their vectors", async () => {
+  let catalogue = await catalogueOf("one", "two");
+  const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
+  await until(() => index.hashes.size === 2);
+  catalogue = await catalogueOf("two");
+  indexing.contentsChanged();
+  await until(() => index.hashes.size === 1);
+});
+
+test("a query of another dimension is compared with nothing", async () => {
+  const catalogue = await catalogueOf("one");
+  const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
+  await until(() => index.hashes.size === 1);
+  const { found, dimension } = await indexing.compare({ model: "small", values: [1] }, catalogue);
+  expect({ size: found.size, dimension }).toEqual({ size: 0, dimension: 2 });
+});
+
+test("a damaged side index is built anew", async () => {
+  await writeFile(path, "no database ".repeat(2_000));
+  const catalogue = await catalogueOf("one");
+  const { index } = await open(() => catalogue, new FakeEmbedder());
+  await until(() => index.hashes.size === 1);
+});
+
+test("without a side index all is found by text", async () => {
+  const catalogue = await catalogueOf("one");
+  const indexing = new VectorIndexing({
+    index: undefined,
+    embedder: new FakeEmbedder(),
+    catalogue: () => catalogue,
+    logger: silentLogger(),
+  });
+  indexing.start();
+  const { found, model } = await indexing.compare({ model: "small", values: [1, 0] }, catalogue);
+  expect({ size: found.size, model }).toEqual({ size: 0, model: undefined });
+  await indexing[Symbol.asyncDispose]();
+});
+
+test("a hybrid score is the mean of both parts; a record without a vector scores by its text", async () => {
+  const catalogue = await catalogueOf("bounded pool", "network jitter", "pool of workers");
+  const hash = (at: number) => catalogue.entries[at]?.hash ?? "";
+  const similarities = new Map([
+    [hash(0), 0.4],
+    [hash(1), 0.8],
+  ]);
+  const hits = rank(
+    {
+      text: "pool",
+      vector: undefined,
+      project: "",
+      limit: 10,
+      minScore: 0,
+      kinds: new Set(),
+    },
+    catalogue,
+    similarities,
+  );
+  const byId = new Map(hits.map((hit) => [hit.record.id, hit]));
+  const text = catalogue.text.search(["pool"]);
+  expect(byId.get("0")?.score).toBeCloseTo(0.5 * 0.4 + 0.5 * (text.get(0) ?? 0), 6);
+  expect(byId.get("1")).toMatchObject({ score: Math.fround(0.4), textScore: 0 });
+  expect(byId.get("2")?.score).toBe(byId.get("2")?.textScore);
+  expect(byId.get("2")?.vectorScore).toBeUndefined();
+});
