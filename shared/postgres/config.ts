@@ -124,8 +124,8 @@ export function embeddedPostgresUrl(port: number, host = "127.0.0.1"): string {
 
 /** `host:port` of a connection string: what may be shown of it. */
 export function postgresAddress(url: string): string {
-  const { hostname, port, searchParams } = new URL(url);
-  return `${hostname || searchParams.get("host") || "localhost"}:${port || "5432"}`;
+  const { hostname, port } = new URL(url);
+  return `${decodeURIComponent(hostname) || "localhost"}:${port || "5432"}`;
 }
 
 function configuredUrl(values: PostgresValues): string | undefined {
@@ -147,10 +147,11 @@ function configuredUrl(values: PostgresValues): string | undefined {
     encodeURIComponent(user ?? "mahavishnu") +
     (password === undefined ? "" : `:${encodeURIComponent(password)}`);
   const path = encodeURIComponent(database ?? "mahavishnu");
-  // A directory is a Unix socket, which a URL carries as a parameter.
-  if (host.startsWith("/")) {
-    return `postgres://${credentials}@/${path}?host=${encodeURIComponent(host)}&port=${port ?? 5432}`;
-  }
-  const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+  // A directory is a Unix socket; encoded, the URL stays one that anybody can parse.
+  const name = host.startsWith("/")
+    ? encodeURIComponent(host)
+    : host.includes(":") && !host.startsWith("[")
+      ? `[${host}]`
+      : host;
   return `postgres://${credentials}@${name}:${port ?? 5432}/${path}`;
 }
