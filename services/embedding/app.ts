@@ -4,27 +4,23 @@ import { createLogger, type Logger } from "../../shared/logging.ts";
 import type { App } from "../../shared/process.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
-import { Admission, type AdmissionLimits } from "./admission.ts";
+import { Admission, type AdmissionLimits, defaultAdmissionLimits } from "./admission.ts";
+import { BatchingEmbedder } from "./batching-embedder.ts";
 import { BuiltinEmbedder } from "./builtin-embedder.ts";
 import type { EmbeddingConfig } from "./config.ts";
 import { EmbeddingDesk } from "./embedding-desk.ts";
 import { createHandlers } from "./handlers.ts";
 import { MeteredEmbedder, meterQueue } from "./metered-embedder.ts";
 import { ModelCatalog, type ModelStatus } from "./model-catalog.ts";
-import { OllamaClient } from "./ollama-client.ts";
-import { OllamaEmbedder } from "./ollama-embedder.ts";
-import { OllamaObserver } from "./ollama-observer.ts";
-import { Slots } from "./slots.ts";
+import { createProviders } from "./providers.ts";
+import { VectorCache } from "./vector-cache.ts";
 
 export interface EmbeddingOverrides {
   readonly logger?: Logger;
-  /** Pause between two looks at Ollama; default 15,000 ms. */
+  /** Pause between two looks at the providers; default 15,000 ms. */
   readonly watchIntervalMs?: number;
   readonly admissionLimits?: AdmissionLimits;
 }
-
-/** A small question to Ollama, such as which models it has. */
-const lookTimeoutMs = 3_000;
 
 /**
  * Starts the embedding service. It listens at once and serves, as its health says, when the
@@ -39,34 +35,28 @@ export async function createApp(
     logger.error({ err: error, part }, "failed to close"),
   );
   const health = new HealthRegistry();
-  const client = new OllamaClient(config.ollamaBaseUrl);
-  const observer = new OllamaObserver(client, lookTimeoutMs);
-  const slots = new Slots(config.concurrency);
-  const catalog = new ModelCatalog({
-    provider: config.provider,
-    ollamaModel: config.ollamaModel,
-    builtin: new MeteredEmbedder(new BuiltinEmbedder()),
-    observe: (signal) => observer.observe(signal),
-    createOllamaEmbedder: (modelName, { dimension, contextTokens }) =>
-      new MeteredEmbedder(
-        new OllamaEmbedder({
-          client,
-          modelName,
-          dimension,
-          contextTokens,
-          slots,
-          batchShape: { texts: config.batchSize, concurrency: config.concurrency },
-          requestTimeoutMs: config.requestTimeoutMs,
-        }),
-        () => catalog.doubtOllama(),
-      ),
+  const cache = new VectorCache(config.cacheMegabytes * 1024 * 1024);
+  opening.defer("cache", () => cache[Symbol.dispose]());
+  const providers = createProviders({
+    config,
+    logger,
+    cache,
+    onFailure: (provider) => catalog.doubt(provider),
+  });
+  for (const { puller } of providers) if (puller !== undefined) opening.use("puller", puller);
+  const catalog: ModelCatalog<BatchingEmbedder> = new ModelCatalog({
+    choice: config.provider,
+    providers,
+    // Not cached: it is faster than a hash of a long text is worth.
+    builtin: new BatchingEmbedder(new MeteredEmbedder(new BuiltinEmbedder())),
     watchIntervalMs: overrides.watchIntervalMs ?? 15_000,
     onChange: (model) => {
       health.set(EmbeddingService.typeName, model.ready);
       announce(logger, model, config);
     },
   });
-  const admission = new Admission(overrides.admissionLimits);
+  const limits = { ...defaultAdmissionLimits, texts: config.queueTexts };
+  const admission = new Admission(overrides.admissionLimits ?? limits);
   const queueGauge = meterQueue(() => admission.texts);
   opening.defer("queue gauge", () => queueGauge[Symbol.dispose]());
   opening.use("model catalog", catalog);
@@ -99,6 +89,6 @@ function announce(logger: Logger, model: ModelStatus, config: EmbeddingConfig): 
       facts,
       `embedding with the built-in model, which is LEXICAL: it compares words and spellings, not meaning; ${help}`,
     );
-  } else if (ready) logger.info(facts, "embedding with Ollama");
+  } else if (ready) logger.info(facts, "embedding by meaning");
   else logger.warn(facts, description);
 }

@@ -51,7 +51,13 @@ const wordsPerLook = 128;
  */
 export class BuiltinEmbedder implements Embedder {
   readonly model = builtinModel;
-  readonly batchShape: BatchShape = { texts: 64, concurrency: 1 };
+  /** Queries need not wait for a batch to end: computations share the processor in slices. */
+  readonly batchShape: BatchShape = {
+    texts: 64,
+    characters: 256 * 1024,
+    concurrency: 1,
+    extraQueries: 8,
+  };
   readonly #turns: CpuTurns;
 
   constructor(turns: CpuTurns = new CpuTurns()) {

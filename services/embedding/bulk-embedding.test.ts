@@ -1,15 +1,16 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { DependencyUnavailableError } from "../../shared/errors.ts";
+import { BatchingEmbedder } from "./batching-embedder.ts";
 import { type BulkAnswer, type BulkItem, type BulkLimits, embedBulk } from "./bulk-embedding.ts";
 import { type Embedder, type EmbeddingOutcome, isEmbedded } from "./embedder.ts";
 
-const limits: BulkLimits = { items: 20, bytes: 1_000_000, gatherMs: 2 };
+const limits: BulkLimits = { items: 20, bytes: 1_000_000 };
 
 /** An embedder whose vector is the text's number, so that an answer can be told from another's. */
 class CountingEmbedder implements Embedder {
   readonly model = { name: "counting", provider: "builtin", dimension: 1, lexical: true } as const;
-  readonly batchShape = { texts: 8, concurrency: 2 };
+  readonly batchShape = { texts: 8, characters: 100_000, concurrency: 2 };
   readonly batches: number[] = [];
   running = 0;
   mostRunning = 0;
@@ -29,6 +30,10 @@ class CountingEmbedder implements Embedder {
       this.running--;
     }
   }
+}
+
+function gathering(embedder: CountingEmbedder): BatchingEmbedder {
+  return new BatchingEmbedder(embedder, { gatherMs: 2 });
 }
 
 function items(from: number, to: number): BulkItem[] {
@@ -56,7 +61,7 @@ describe("embedBulk", () => {
     const embedder = new CountingEmbedder();
     const messages = Array.from({ length: 100 }, (_, i) => items(i * 3, i * 3 + 3));
     const answers = await collect(
-      embedBulk(embedder, "document", streamOf(...messages), never, limits),
+      embedBulk(gathering(embedder), "document", streamOf(...messages), never, limits),
     );
     expect(new Set(answers.map(({ id }) => id)).size).toBe(300);
     expect(answers).toHaveLength(300);
@@ -73,7 +78,7 @@ describe("embedBulk", () => {
       yield items(0, 1);
       await gate.promise;
     }
-    const answers = embedBulk(new CountingEmbedder(), "query", slowly(), never, limits);
+    const answers = embedBulk(gathering(new CountingEmbedder()), "query", slowly(), never, limits);
     expect((await answers.next()).value).toHaveLength(1);
     gate.resolve();
     expect((await answers.next()).done).toBe(true);
@@ -84,7 +89,13 @@ describe("embedBulk", () => {
     async function* endless() {
       for (; sent < 10_000; sent++) yield items(sent, sent + 1);
     }
-    const answers = embedBulk(new CountingEmbedder(), "document", endless(), never, limits);
+    const answers = embedBulk(
+      gathering(new CountingEmbedder()),
+      "document",
+      endless(),
+      never,
+      limits,
+    );
     await answers.next();
     await wait(50);
     const held = sent;
@@ -102,7 +113,7 @@ describe("embedBulk", () => {
     const embedder = new CountingEmbedder();
     embedder.delayMs = 40;
     const tight = { ...limits, bytes: 4_000 };
-    const collecting = collect(embedBulk(embedder, "document", large(), never, tight));
+    const collecting = collect(embedBulk(gathering(embedder), "document", large(), never, tight));
     await wait(20);
     expect(sent).toBeLessThan(8);
     expect(await collecting).toHaveLength(50);
@@ -111,7 +122,7 @@ describe("embedBulk", () => {
   it("refuses bad items in their place", async () => {
     const answers = await collect(
       embedBulk(
-        new CountingEmbedder(),
+        gathering(new CountingEmbedder()),
         "document",
         streamOf([item("a", "1", 0), item("a", "2", 1), item("", "3", 2), item("b", " ", 3)]),
         never,
@@ -136,7 +147,13 @@ describe("embedBulk", () => {
       await gate.promise;
       yield [item("a", "2")];
     }
-    const answers = embedBulk(new CountingEmbedder(), "document", twice(), never, limits);
+    const answers = embedBulk(
+      gathering(new CountingEmbedder()),
+      "document",
+      twice(),
+      never,
+      limits,
+    );
     const first = await answers.next();
     gate.resolve();
     const second = await answers.next();
@@ -149,7 +166,7 @@ describe("embedBulk", () => {
     const embedder = new CountingEmbedder();
     embedder.failure = new DependencyUnavailableError("ollama", "down");
     const answers = await collect(
-      embedBulk(embedder, "document", streamOf(items(0, 30)), never, limits),
+      embedBulk(gathering(embedder), "document", streamOf(items(0, 30)), never, limits),
     );
     expect(answers).toHaveLength(30);
     expect(answers[0]).toMatchObject({ outcome: { error: { reason: "DEPENDENCY_UNAVAILABLE" } } });
@@ -161,12 +178,12 @@ describe("embedBulk", () => {
       throw new Error("broken input");
     }
     await expect(
-      collect(embedBulk(new CountingEmbedder(), "document", broken(), never, limits)),
+      collect(embedBulk(gathering(new CountingEmbedder()), "document", broken(), never, limits)),
     ).rejects.toThrow("broken input");
     const embedder = new CountingEmbedder();
     embedder.failure = new TypeError("a bug");
     await expect(
-      collect(embedBulk(embedder, "document", streamOf(items(0, 3)), never, limits)),
+      collect(embedBulk(gathering(embedder), "document", streamOf(items(0, 3)), never, limits)),
     ).rejects.toThrow("a bug");
   });
 
@@ -175,7 +192,7 @@ describe("embedBulk", () => {
     embedder.delayMs = 10_000;
     const gone = new AbortController();
     const collecting = collect(
-      embedBulk(embedder, "document", streamOf(items(0, 16)), gone.signal, limits),
+      embedBulk(gathering(embedder), "document", streamOf(items(0, 16)), gone.signal, limits),
     );
     while (embedder.running < 2) await wait(1);
     gone.abort(new Error("gone"));
@@ -183,7 +200,13 @@ describe("embedBulk", () => {
     while (embedder.running > 0) await wait(1);
 
     embedder.delayMs = 1;
-    const answers = embedBulk(embedder, "document", streamOf(items(0, 100)), never, limits);
+    const answers = embedBulk(
+      gathering(embedder),
+      "document",
+      streamOf(items(0, 100)),
+      never,
+      limits,
+    );
     await answers.next();
     await answers.return(undefined);
     while (embedder.running > 0) await wait(1);
@@ -194,7 +217,7 @@ describe("embedBulk", () => {
     const embedder = new CountingEmbedder();
     const aborted = AbortSignal.abort(new Error("too late"));
     await expect(
-      collect(embedBulk(embedder, "document", streamOf(items(0, 3)), aborted, limits)),
+      collect(embedBulk(gathering(embedder), "document", streamOf(items(0, 3)), aborted, limits)),
     ).rejects.toThrow("too late");
     expect(embedder.batches).toEqual([]);
   });

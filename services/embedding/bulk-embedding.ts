@@ -1,5 +1,6 @@
 import { DomainError, InvalidRequestError } from "../../shared/errors.ts";
-import type { Embedder, EmbeddingOutcome, EmbeddingTask } from "./embedder.ts";
+import type { BatchCaller, BatchingEmbedder } from "./batching-embedder.ts";
+import type { BatchShape, EmbeddingOutcome, EmbeddingTask } from "./embedder.ts";
 import { textFault, textLimits } from "./text-checks.ts";
 
 /** A text under its caller's id. */
@@ -19,31 +20,28 @@ export interface BulkAnswer {
 export interface BulkLimits {
   readonly items: number;
   readonly bytes: number;
-  /** How long an item may wait for company. */
-  readonly gatherMs: number;
 }
 
-export const defaultBulkLimits: BulkLimits = {
-  items: 512,
-  bytes: 8 * 1024 * 1024,
-  gatherMs: 5,
-};
+/** Enough for two rounds of all batches that can be under way, so that none waits for a reader. */
+export function bulkLimitsFor({ texts, concurrency }: BatchShape): BulkLimits {
+  return { items: Math.max(512, 2 * texts * concurrency), bytes: 8 * 1024 * 1024 };
+}
 
 /** Answers that go into one message. */
 const mostAnswers = 64;
 
 /**
- * Embeds a stream of items in batches that reach across its messages. Every item is answered
+ * Embeds a stream of items in batches that reach across messages and streams. Every item is answered
  * exactly once, in no order. Items are read only while few enough are unanswered, so a slow
  * reader of the answers holds the sender back. A batch that fails as a whole is answered item by
  * item; only the input's own failure and the signal end the stream early, and with it all work.
  */
 export async function* embedBulk(
-  embedder: Embedder,
+  embedder: BatchingEmbedder,
   task: EmbeddingTask,
   input: AsyncIterable<readonly BulkItem[]>,
   signal: AbortSignal,
-  limits: BulkLimits = defaultBulkLimits,
+  limits: BulkLimits = bulkLimitsFor(embedder.batchShape),
 ): AsyncGenerator<readonly BulkAnswer[]> {
   const bulk = new Bulk(embedder, task, limits, signal);
   // Never rejects, and may never resolve: who hosts the call ends its input.
@@ -60,36 +58,42 @@ export async function* embedBulk(
   }
 }
 
-class Bulk {
-  readonly #embedder: Embedder;
-  readonly #task: EmbeddingTask;
+class Bulk implements BatchCaller {
+  readonly task: EmbeddingTask;
+  readonly urgent = false;
+  readonly prompt = false;
+  readonly #embedder: BatchingEmbedder;
   readonly #limits: BulkLimits;
-  readonly #stopped = new AbortController();
-  readonly #signal: AbortSignal;
-  readonly #waiting: BulkItem[] = [];
+  readonly #items = new Map<number, BulkItem>();
   readonly #answers: BulkAnswer[] = [];
   readonly #unanswered = new Set<string>();
+  #keys = 0;
   #heldItems = 0;
   #heldBytes = 0;
-  #running = 0;
   #inputEnded = false;
   #failure: { readonly error: unknown } | undefined;
-  #gathering: NodeJS.Timeout | undefined;
   #bell = Promise.withResolvers<void>();
+  readonly #signal: AbortSignal;
+  readonly #onAbort = () => this.#fail(this.#signal.reason);
 
-  constructor(embedder: Embedder, task: EmbeddingTask, limits: BulkLimits, signal: AbortSignal) {
+  constructor(
+    embedder: BatchingEmbedder,
+    task: EmbeddingTask,
+    limits: BulkLimits,
+    signal: AbortSignal,
+  ) {
     this.#embedder = embedder;
-    this.#task = task;
+    this.task = task;
     this.#limits = limits;
-    this.#signal = AbortSignal.any([signal, this.#stopped.signal]);
-    this.#signal.addEventListener("abort", () => this.#fail(this.#signal.reason), { once: true });
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#onAbort, { once: true });
     if (signal.aborted) this.#fail(signal.reason);
   }
 
   /** True when nothing is left to do. Throws what ended the stream early. */
   get done(): boolean {
     if (this.#failure !== undefined) throw this.#failure.error;
-    return this.#inputEnded && this.#waiting.length === 0 && this.#running === 0;
+    return this.#inputEnded && this.#items.size === 0;
   }
 
   changed(): Promise<void> {
@@ -105,25 +109,48 @@ class Bulk {
   }
 
   stop(): void {
-    clearTimeout(this.#gathering);
-    this.#stopped.abort(new DomainError("canceled", "INTERNAL", "the stream has ended"));
+    this.#signal.removeEventListener("abort", this.#onAbort);
+    this.#fail(new DomainError("canceled", "INTERNAL", "the stream has ended"));
   }
 
   async read(input: AsyncIterable<readonly BulkItem[]>): Promise<void> {
     try {
       for await (const items of input) {
         for (const item of items) {
+          if (this.#full) this.#embedder.flush();
           while (this.#full && this.#failure === undefined) await this.changed();
           if (this.#failure !== undefined) return;
           this.#accept(item);
         }
       }
       this.#inputEnded = true;
-      this.#startBatches(true);
+      this.#embedder.flush();
       this.#ring();
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  deliver(keys: readonly number[], outcomes: readonly EmbeddingOutcome[]): void {
+    for (const [index, key] of keys.entries()) {
+      const item = this.#items.get(key);
+      const outcome = outcomes[index];
+      if (item === undefined || outcome === undefined) continue;
+      this.#items.delete(key);
+      this.#unanswered.delete(item.id);
+      this.#heldBytes -= item.text.length * 2;
+      this.#answers.push({ id: item.id, outcome });
+    }
+    this.#ring();
+  }
+
+  fail(keys: readonly number[], error: unknown): void {
+    if (!(error instanceof DomainError)) this.#fail(error);
+    else
+      this.deliver(
+        keys,
+        keys.map(() => ({ error })),
+      );
   }
 
   get #full(): boolean {
@@ -140,12 +167,9 @@ class Bulk {
     }
     this.#unanswered.add(item.id);
     this.#heldBytes += item.text.length * 2;
-    this.#waiting.push(item);
-    this.#startBatches(this.#full);
-    this.#gathering ??= setTimeout(() => {
-      this.#gathering = undefined;
-      this.#startBatches(true);
-    }, this.#limits.gatherMs);
+    const key = this.#keys++;
+    this.#items.set(key, item);
+    this.#embedder.submit(this, key, item.text);
   }
 
   #faultOf({ id, text, field }: BulkItem): DomainError | undefined {
@@ -161,40 +185,9 @@ class Bulk {
     return textFault(text, `${field}.text`);
   }
 
-  /** Starts full batches while the model can take more; with `rest` also one that is not full. */
-  #startBatches(rest: boolean): void {
-    const { texts, concurrency } = this.#embedder.batchShape;
-    while (this.#running < concurrency && this.#failure === undefined) {
-      if (this.#waiting.length < (rest ? 1 : texts)) return;
-      this.#running++;
-      void this.#runBatch(this.#waiting.splice(0, texts));
-    }
-  }
-
-  async #runBatch(items: readonly BulkItem[]): Promise<void> {
-    const texts = items.map(({ text }) => text);
-    let outcomes: readonly EmbeddingOutcome[];
-    try {
-      outcomes = await this.#embedder.embed(texts, this.#task, this.#signal);
-    } catch (error) {
-      if (!(error instanceof DomainError)) this.#fail(error);
-      outcomes = error instanceof DomainError ? items.map(() => ({ error })) : [];
-    }
-    for (const [index, outcome] of outcomes.entries()) {
-      const item = items[index];
-      if (item === undefined) continue;
-      this.#unanswered.delete(item.id);
-      this.#heldBytes -= item.text.length * 2;
-      this.#answers.push({ id: item.id, outcome });
-    }
-    this.#running--;
-    // Those who came while all was busy have waited long enough.
-    this.#startBatches(this.#inputEnded || this.#full || this.#gathering === undefined);
-    this.#ring();
-  }
-
   #fail(error: unknown): void {
     this.#failure ??= { error };
+    this.#embedder.leave(this);
     this.#ring();
   }
 

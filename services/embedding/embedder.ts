@@ -7,7 +7,7 @@ export type EmbeddingTask = "document" | "query";
 export interface EmbeddingModel {
   /** The name that requests give and that travels with every vector. */
   readonly name: string;
-  readonly provider: "ollama" | "builtin";
+  readonly provider: "ollama" | "openai" | "builtin";
   /** Components of each vector; 0 while the provider has not told. */
   readonly dimension: number;
   /** True when it compares words and spellings, not meaning. */
@@ -18,8 +18,12 @@ export interface EmbeddingModel {
 export interface BatchShape {
   /** Texts that go into one batch. */
   readonly texts: number;
+  /** UTF-16 units that go into one batch, all texts together; a longer text is a batch by itself. */
+  readonly characters: number;
   /** Batches worth having under way at once; more only wait. */
   readonly concurrency: number;
+  /** Batches of queries that may run beside those. Default 0. */
+  readonly extraQueries?: number;
 }
 
 /** The vector of one text. */

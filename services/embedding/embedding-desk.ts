@@ -1,4 +1,5 @@
 import type { Admission } from "./admission.ts";
+import type { BatchingEmbedder } from "./batching-embedder.ts";
 import { type BulkAnswer, type BulkItem, embedBulk } from "./bulk-embedding.ts";
 import type { Embedder, EmbeddingOutcome, EmbeddingTask } from "./embedder.ts";
 import type { ModelCatalog } from "./model-catalog.ts";
@@ -34,10 +35,10 @@ export interface BulkReceipt {
 
 /** Takes orders for vectors: finds the model, turns away what is too much, checks each text. */
 export class EmbeddingDesk {
-  readonly #catalog: ModelCatalog;
+  readonly #catalog: ModelCatalog<BatchingEmbedder>;
   readonly #admission: Admission;
 
-  constructor(catalog: ModelCatalog, admission: Admission) {
+  constructor(catalog: ModelCatalog<BatchingEmbedder>, admission: Admission) {
     this.#catalog = catalog;
     this.#admission = admission;
   }

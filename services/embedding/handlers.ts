@@ -18,7 +18,7 @@ import type { ModelCatalog } from "./model-catalog.ts";
 
 export interface HandlerParts {
   readonly desk: EmbeddingDesk;
-  readonly catalog: ModelCatalog;
+  readonly catalog: Pick<ModelCatalog, "list">;
 }
 
 export function createHandlers({

@@ -3,9 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeOllama, nomic } from "../../test/harness/fake-ollama.ts";
 import { BuiltinEmbedder } from "./builtin-embedder.ts";
 import { ModelCatalog, type ModelStatus, type ProviderChoice } from "./model-catalog.ts";
+import { ModelTable } from "./model-table.ts";
 import { OllamaClient } from "./ollama-client.ts";
-import { OllamaEmbedder } from "./ollama-embedder.ts";
 import { OllamaObserver } from "./ollama-observer.ts";
+import { providerCircuit } from "./provider-circuit.ts";
+import { RemoteEmbedder } from "./remote-embedder.ts";
+import type { RemoteProvider } from "./remote-models.ts";
 import { Slots } from "./slots.ts";
 
 let fake: FakeOllama;
@@ -25,20 +28,30 @@ async function open(provider: ProviderChoice, url = fake.url): Promise<Watched> 
   const client = new OllamaClient(url);
   const observer = new OllamaObserver(client, 1_000);
   const changes: string[] = [];
-  const catalog: ModelCatalog = new ModelCatalog({
-    provider,
-    ollamaModel: "nomic-embed-text",
-    builtin: new BuiltinEmbedder(),
+  const table = new ModelTable();
+  const ollama: RemoteProvider = {
+    endpoint: client,
+    preferred: "nomic-embed-text",
     observe: (signal) => observer.observe(signal),
-    createOllamaEmbedder: (modelName, facts) =>
-      new OllamaEmbedder({
-        client,
+    mayHave: (name) => table.knows(name),
+    createEmbedder: (modelName, facts) => {
+      const embedder = new RemoteEmbedder({
+        endpoint: client,
         modelName,
         ...facts,
+        table,
         slots: new Slots(2),
-        batchShape: { texts: 32, concurrency: 2 },
+        breaker: providerCircuit("ollama", { halfOpenAfterMs: 20 }),
+        batchShape: { texts: 32, characters: 262_144, concurrency: 2 },
         requestTimeoutMs: 2_000,
-      }),
+      });
+      return { embedder, direct: embedder };
+    },
+  };
+  const catalog: ModelCatalog = new ModelCatalog({
+    choice: provider,
+    providers: provider === "builtin" ? [] : [ollama],
+    builtin: new BuiltinEmbedder(),
     watchIntervalMs: 20,
     onChange: (model) => changes.push(`${model.name} ${model.ready ? "ready" : "not ready"}`),
   });
@@ -128,7 +141,7 @@ describe("the model catalog", () => {
   it("makes Ollama prove itself again after a failure", async () => {
     const { catalog } = await open("auto");
     fake.fail({ kind: "status", status: 500 });
-    catalog.doubtOllama();
+    catalog.doubt("ollama");
     expect(catalog.defaultModel.ready).toBe(false);
     fake.heal();
     await until(() => catalog.defaultModel.ready);

@@ -1,13 +1,11 @@
-import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import { builtinModel } from "./builtin-embedder.ts";
-import { type Embedder, type EmbeddingModel, isEmbedded } from "./embedder.ts";
+import type { Embedder, EmbeddingModel } from "./embedder.ts";
 import { ModelNotFoundError } from "./errors.ts";
-import type { OllamaModelFacts } from "./ollama-client.ts";
-import { canonicalModelName, isKnownModel } from "./ollama-models.ts";
-import type { OllamaObservation } from "./ollama-observer.ts";
+import { canonicalModelName } from "./model-table.ts";
+import { RemoteModels, type RemoteProvider } from "./remote-models.ts";
 
-export type ProviderChoice = "auto" | "ollama" | "builtin";
+export type ProviderChoice = "auto" | "ollama" | "openai" | "builtin";
 
 /** A model as ListModels tells of it. */
 export interface ModelStatus extends EmbeddingModel {
@@ -18,23 +16,16 @@ export interface ModelStatus extends EmbeddingModel {
   readonly description: string;
 }
 
-export interface ModelCatalogOptions {
-  /** Decides the default model; `builtin` also means that Ollama is not asked at all. */
-  readonly provider: ProviderChoice;
-  /** The Ollama model that is preferred. */
-  readonly ollamaModel: string;
-  readonly builtin: Embedder;
-  readonly observe: (signal: AbortSignal) => Promise<OllamaObservation>;
-  readonly createOllamaEmbedder: (name: string, facts: OllamaModelFacts) => Embedder;
-  /** Pause between two looks at Ollama. */
+export interface ModelCatalogOptions<E extends Embedder> {
+  /** With `auto` the default model rises; else it is the chosen provider's. */
+  readonly choice: ProviderChoice;
+  /** In order of preference. One that is not chosen is not asked at all and stands not here. */
+  readonly providers: readonly RemoteProvider<E>[];
+  readonly builtin: E;
+  /** Pause between two looks at the providers. */
   readonly watchIntervalMs: number;
   /** Told after each change of the default model or of its readiness. */
   readonly onChange: (defaultModel: ModelStatus) => void;
-}
-
-interface OllamaModel {
-  readonly embedder: Embedder;
-  readonly facts: OllamaModelFacts;
 }
 
 const probe = "The quick brown fox jumps over the lazy dog.";
@@ -44,29 +35,29 @@ const freshMs = 2_000;
 /**
  * Knows the models and which one is the default.
  *
- * With `auto` the default is the preferred Ollama model once Ollama has shown that it embeds, and
- * the built-in model before that. It rises and never falls: when Ollama goes away later, the
- * default is not ready until it is back, because vectors of two models must not meet in one
- * collection by accident. Whoever owns a collection names its model and is not affected.
+ * With `auto` the default is the preferred model of the first provider that has shown that it
+ * embeds, and the built-in model before that. It rises and never falls: when a provider goes away
+ * later, the default is not ready until it is back, because vectors of two models must not meet in
+ * one collection by accident. Whoever owns a collection names its model and is not affected.
+ *
+ * A name belongs to one provider: to the one that prefers it, else to the first that has it.
  */
-export class ModelCatalog implements AsyncDisposable {
-  readonly #options: ModelCatalogOptions;
-  readonly #preferred: string;
-  readonly #ollamaModels = new Map<string, OllamaModel>();
+export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposable {
+  readonly #options: ModelCatalogOptions<E>;
+  readonly #remotes: readonly RemoteModels<E>[];
   readonly #closing = new AbortController();
-  #observation: OllamaObservation = { reachable: false, models: new Map() };
-  #observedAt = Number.NEGATIVE_INFINITY;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
-  #proven = false;
   #decided = false;
   #default: string;
   #told = "";
   #watching: Promise<void> | undefined;
 
-  constructor(options: ModelCatalogOptions) {
+  constructor(options: ModelCatalogOptions<E>) {
     this.#options = options;
-    this.#preferred = canonicalModelName(options.ollamaModel);
-    this.#default = options.provider === "ollama" ? this.#preferred : builtinModel.name;
+    this.#remotes = options.providers.map((provider) => new RemoteModels(provider));
+    const chosen = options.choice === "auto" ? undefined : options.providers[0];
+    this.#default = chosen?.preferred ?? builtinModel.name;
   }
 
   /** Looks for the first time, decides the default model, and goes on watching. */
@@ -79,8 +70,10 @@ export class ModelCatalog implements AsyncDisposable {
   /** The default first, then by name. */
   list(): ModelStatus[] {
     const names = new Set([this.#default, builtinModel.name]);
-    if (this.#asksOllama) names.add(this.#preferred);
-    for (const name of this.#observation.models.keys()) names.add(name);
+    for (const remote of this.#remotes) {
+      names.add(remote.provider.preferred);
+      for (const name of remote.names) names.add(name);
+    }
     return [...names]
       .map((name) => this.#status(name))
       .sort((a, b) => Number(b.isDefault) - Number(a.isDefault) || (a.name < b.name ? -1 : 1));
@@ -91,33 +84,35 @@ export class ModelCatalog implements AsyncDisposable {
   }
 
   /** The embedder of a model; of the default one for an empty name. */
-  async embedderOf(name: string): Promise<Embedder> {
+  async embedderOf(name: string): Promise<E> {
     if (name === "" && !this.#decided) await this.#lookAndDecide();
     const wanted = name === "" ? this.#default : canonicalModelName(name);
     if (wanted === builtinModel.name) return this.#options.builtin;
-    if (!this.#asksOllama) {
+    if (this.#remotes.length === 0) {
       throw new ModelNotFoundError(wanted, "this service uses the built-in model only");
     }
-    const stale = performance.now() - this.#observedAt > freshMs;
-    if (!this.#observation.models.has(wanted) && stale) await this.#lookAndDecide();
-    const model = this.#ollamaModels.get(wanted);
-    if (this.#observation.models.has(wanted) && model !== undefined) return model.embedder;
-    if (this.#observation.reachable) {
-      throw new ModelNotFoundError(wanted, `Ollama has no such model; run: ollama pull ${wanted}`);
+    const stale = performance.now() - this.#lookedAt > freshMs;
+    if (!this.#remotes.some((remote) => remote.has(wanted)) && stale) await this.#lookAndDecide();
+    const [owner] = this.#ownersOf(wanted);
+    if (owner !== undefined) {
+      const embedder = owner.embedderOf(wanted);
+      if (embedder !== undefined) return embedder;
     }
-    if (wanted === this.#preferred || model !== undefined || isKnownModel(wanted)) {
-      throw new DependencyUnavailableError(
-        "ollama",
-        `Ollama, which has ${wanted}, does not answer`,
-      );
+    for (const remote of this.#remotes) {
+      const embedder = remote.embedderOf(wanted);
+      if (embedder !== undefined) return embedder;
     }
-    throw new ModelNotFoundError(wanted, "it is neither built in nor a model known from Ollama");
+    const remote = this.#remotes.at(-1);
+    const help = remote?.provider.endpoint.helpForLostModel(wanted) ?? "";
+    throw new ModelNotFoundError(wanted, `it is neither built in nor known elsewhere; ${help}`);
   }
 
-  /** For when Ollama has failed: it must prove itself again, which is tried at once. */
-  doubtOllama(): void {
-    this.#proven = false;
-    if (performance.now() - this.#observedAt < freshMs) return;
+  /** For when a provider has failed: it must prove itself again, which is tried at once. */
+  doubt(provider: EmbeddingModel["provider"]): void {
+    for (const remote of this.#remotes) {
+      if (remote.provider.endpoint.provider === provider) remote.doubt();
+    }
+    if (performance.now() - this.#lookedAt < freshMs) return;
     this.#lookAndDecide().catch(() => {
       // The catalog is closing.
     });
@@ -128,12 +123,13 @@ export class ModelCatalog implements AsyncDisposable {
     await Promise.allSettled([this.#watching, this.#looking]);
   }
 
-  get #asksOllama(): boolean {
-    return this.#options.provider !== "builtin";
+  #ownersOf(name: string): RemoteModels<E>[] {
+    const preferring = this.#remotes.filter((remote) => remote.provider.preferred === name);
+    return preferring.length > 0 ? preferring : this.#remotes.filter((remote) => remote.has(name));
   }
 
   async #watch(): Promise<void> {
-    if (!this.#asksOllama) return;
+    if (this.#remotes.length === 0) return;
     const { signal } = this.#closing;
     try {
       for (;;) {
@@ -154,38 +150,23 @@ export class ModelCatalog implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    if (this.#asksOllama) {
-      this.#observation = await this.#options.observe(this.#closing.signal);
-      this.#observedAt = performance.now();
-      for (const [name, facts] of this.#observation.models) this.#keepEmbedder(name, facts);
-      await this.#prove();
-    }
+    await Promise.all(this.#remotes.map((remote) => remote.look(this.#closing.signal)));
+    this.#lookedAt = performance.now();
+    if (this.#options.choice === "auto") this.#rise();
     this.#decided = true;
     this.#tell();
   }
 
-  #keepEmbedder(name: string, facts: OllamaModelFacts): void {
-    if (this.#ollamaModels.get(name)?.facts === facts) return;
-    const embedder = this.#options.createOllamaEmbedder(name, facts);
-    this.#ollamaModels.set(name, { embedder, facts });
-    if (name === this.#preferred) this.#proven = false;
-  }
-
-  /** A model that is listed may still not load: only a vector proves it. */
-  async #prove(): Promise<void> {
-    const model = this.#ollamaModels.get(this.#preferred);
-    if (!this.#observation.models.has(this.#preferred) || model === undefined) {
-      this.#proven = false;
-      return;
+  /** The default moves to a provider that is preferred to its own, never the other way. */
+  #rise(): void {
+    for (const remote of this.#remotes) {
+      const { preferred } = remote.provider;
+      if (preferred === this.#default) return;
+      if (remote.proven) {
+        this.#default = preferred;
+        return;
+      }
     }
-    if (this.#proven) return;
-    try {
-      const [outcome] = await model.embedder.embed([probe], "query", this.#closing.signal);
-      this.#proven = outcome !== undefined && isEmbedded(outcome);
-    } catch {
-      this.#closing.signal.throwIfAborted();
-    }
-    if (this.#proven && this.#options.provider === "auto") this.#default = this.#preferred;
   }
 
   #tell(): void {
@@ -198,26 +179,11 @@ export class ModelCatalog implements AsyncDisposable {
 
   #status(name: string): ModelStatus {
     const isDefault = name === this.#default;
-    if (name === builtinModel.name) {
-      const description = "Compares words and spellings, not meaning; built in, always ready";
-      return { ...builtinModel, isDefault, ready: true, description };
+    const [owner] = this.#ownersOf(name);
+    if (name !== builtinModel.name && owner !== undefined) {
+      return { ...owner.status(name), isDefault };
     }
-    const model = this.#ollamaModels.get(name)?.embedder.model ?? {
-      name,
-      provider: "ollama" as const,
-      dimension: 0,
-      lexical: false,
-    };
-    const { reachable, models } = this.#observation;
-    const installed = models.has(name);
-    const ready = installed && (name !== this.#preferred || this.#proven);
-    return { ...model, isDefault, ready, description: describe(name, reachable, installed, ready) };
+    const description = "Compares words and spellings, not meaning; built in, always ready";
+    return { ...builtinModel, isDefault, ready: true, description };
   }
-}
-
-function describe(name: string, reachable: boolean, installed: boolean, ready: boolean): string {
-  if (ready) return "Compares meaning; served by Ollama";
-  if (!reachable) return "Compares meaning; not ready: Ollama does not answer";
-  if (!installed) return `Compares meaning; not ready: run \`ollama pull ${name}\``;
-  return "Compares meaning; not ready: Ollama has it but does not embed with it";
 }

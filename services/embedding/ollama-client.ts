@@ -1,36 +1,21 @@
 import { type Fetch, Ollama, type ShowResponse } from "ollama";
+import type { EmbeddingEndpoint, EndpointRequest, ModelFacts } from "./embedding-endpoint.ts";
+import {
+  asProviderError,
+  callProvider,
+  checkStatus,
+  type PlainEndpoint,
+  ProviderAnswerError,
+  ProviderTimeoutError,
+  plainEndpoint,
+  property,
+} from "./provider-call.ts";
 
-/** Ollama answered with a status that is no success. */
-export class OllamaStatusError extends Error {
-  override readonly name = "OllamaStatusError";
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(`Ollama answered ${status}: ${message}`);
-    this.status = status;
-  }
-}
-
-/** Nobody answered: no connection, or it broke. */
-export class OllamaUnreachableError extends Error {
-  override readonly name = "OllamaUnreachableError";
-}
-
-/** The answer did not come in time. */
-export class OllamaTimeoutError extends Error {
-  override readonly name = "OllamaTimeoutError";
-}
-
-/** The answer is not what the protocol says. */
-export class OllamaAnswerError extends Error {
-  override readonly name = "OllamaAnswerError";
-}
-
-/** A model as Ollama describes it; 0 where it does not tell. */
-export interface OllamaModelFacts {
-  readonly dimension: number;
-  readonly contextTokens: number;
-  readonly embeds: boolean;
+export interface OllamaClientOptions {
+  /** How long Ollama keeps the model loaded after a request; default as Ollama is set up. */
+  readonly keepAlive?: string;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A model that is installed. The digest changes with its content. */
@@ -39,37 +24,62 @@ export interface InstalledModel {
   readonly digest: string;
 }
 
+/** How far a pull has come. */
+export interface PullProgress {
+  /** As Ollama words it: `pulling manifest`. */
+  readonly status: string;
+  /** Of the layer that is coming, in bytes; 0 where it has no size. */
+  readonly completed: number;
+  readonly total: number;
+}
+
+const label = "Ollama";
+
 /**
  * The only file that knows the `ollama` package. It adds what the package lacks: every request can
- * be aborted and has a time limit, and failures are told apart by type. An abort by the caller
- * rejects with the signal's reason.
+ * be aborted and has a time limit, and failures are told apart by type (`provider-call.ts`).
  */
-export class OllamaClient {
-  readonly baseUrl: string;
+export class OllamaClient implements EmbeddingEndpoint {
+  readonly provider = "ollama";
+  readonly label = label;
+  readonly #endpoint: PlainEndpoint;
+  readonly #keepAlive: string | number | undefined;
 
-  constructor(baseUrl: string) {
-    this.baseUrl = baseUrl;
+  constructor(baseUrl: string, { keepAlive, headers }: OllamaClientOptions = {}) {
+    this.#endpoint = plainEndpoint(baseUrl, headers);
+    // Ollama reads text as a duration with its unit, and a bare number as seconds.
+    this.#keepAlive =
+      keepAlive !== undefined && /^-?\d+$/.test(keepAlive) ? Number(keepAlive) : keepAlive;
   }
 
-  /** The vectors as they came, unchecked: an array is promised, of anything. */
-  async embed(
-    model: string,
-    texts: readonly string[],
-    timeoutMs: number,
-    signal?: AbortSignal,
-  ): Promise<readonly unknown[]> {
+  helpForLostModel(model: string): string {
+    return `run: ollama pull ${model}`;
+  }
+
+  /**
+   * Ollama is told not to cut texts that are too long: where it does, nobody learns of it. It
+   * refuses them, and who asked cuts and says so.
+   */
+  async embed({ model, texts, timeoutMs, signal }: EndpointRequest): Promise<readonly unknown[]> {
     const answer: unknown = await this.#call(timeoutMs, signal, (ollama) =>
-      ollama.embed({ model, input: [...texts], truncate: true }),
+      ollama.embed({
+        model,
+        input: [...texts],
+        truncate: false,
+        ...(this.#keepAlive === undefined ? {} : { keep_alive: this.#keepAlive }),
+      }),
     );
     const vectors = property(answer, "embeddings");
-    if (!Array.isArray(vectors)) throw new OllamaAnswerError("Ollama answered without embeddings");
+    if (!Array.isArray(vectors)) {
+      throw new ProviderAnswerError("Ollama answered without embeddings");
+    }
     return vectors;
   }
 
   async installedModels(timeoutMs: number, signal?: AbortSignal): Promise<InstalledModel[]> {
     const answer: unknown = await this.#call(timeoutMs, signal, (ollama) => ollama.list());
     const models = property(answer, "models");
-    if (!Array.isArray(models)) throw new OllamaAnswerError("Ollama answered without models");
+    if (!Array.isArray(models)) throw new ProviderAnswerError("Ollama answered without models");
     return models.flatMap((model: unknown) => {
       const name = property(model, "name") ?? property(model, "model");
       const digest = property(model, "digest");
@@ -77,11 +87,7 @@ export class OllamaClient {
     });
   }
 
-  async modelFacts(
-    model: string,
-    timeoutMs: number,
-    signal?: AbortSignal,
-  ): Promise<OllamaModelFacts> {
+  async modelFacts(model: string, timeoutMs: number, signal?: AbortSignal): Promise<ModelFacts> {
     const shown = await this.#call(timeoutMs, signal, (ollama) => ollama.show({ model }));
     return {
       dimension: modelNumber(shown, ".embedding_length"),
@@ -90,32 +96,46 @@ export class OllamaClient {
     };
   }
 
-  async #call<T>(
+  /**
+   * Has Ollama fetch a model, and yields each step. It may take hours; `silenceMs` is how long
+   * Ollama may say nothing. Ollama keeps what it has fetched, so that a later pull goes on there.
+   */
+  async *pull(model: string, silenceMs: number, signal: AbortSignal): AsyncGenerator<PullProgress> {
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), silenceMs);
+    try {
+      const ollama = this.#ollama(AbortSignal.any([signal, silence.signal]));
+      for await (const step of await ollama.pull({ model, stream: true })) {
+        timer.refresh();
+        yield { status: step.status, completed: step.completed ?? 0, total: step.total ?? 0 };
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (silence.signal.aborted) {
+        const message = `no progress from Ollama within ${silenceMs} ms`;
+        throw new ProviderTimeoutError(message, { cause: error });
+      }
+      throw asProviderError(label, error);
+    } finally {
+      clearTimeout(timer);
+      // Whoever stops reading also ends the request.
+      silence.abort();
+    }
+  }
+
+  #call<T>(
     timeoutMs: number,
     signal: AbortSignal | undefined,
     request: (ollama: Ollama) => Promise<T>,
   ): Promise<T> {
-    signal?.throwIfAborted();
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-    const ollama = new Ollama({ host: this.baseUrl, fetch: abortableFetch(either) });
-    try {
-      return await request(ollama);
-    } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      if (timeout.aborted) {
-        throw new OllamaTimeoutError(`no answer from Ollama within ${timeoutMs} ms`, {
-          cause: error,
-        });
-      }
-      if (error instanceof OllamaStatusError) throw error;
-      if (error instanceof SyntaxError) {
-        throw new OllamaAnswerError("Ollama's answer is not JSON", { cause: error });
-      }
-      throw new OllamaUnreachableError(`Ollama does not answer at ${this.baseUrl}`, {
-        cause: error,
-      });
-    }
+    return callProvider({ provider: label, timeoutMs, signal }, (either) =>
+      request(this.#ollama(either)),
+    );
+  }
+
+  #ollama(signal: AbortSignal): Ollama {
+    const { url, headers } = this.#endpoint;
+    return new Ollama({ host: url, headers: { ...headers }, fetch: abortableFetch(signal) });
   }
 }
 
@@ -124,27 +144,7 @@ export class OllamaClient {
  * both are dealt with before it sees the response.
  */
 function abortableFetch(signal: AbortSignal): Fetch {
-  return async (input, init) => {
-    const response = await fetch(input, { ...init, signal });
-    if (response.ok) return response;
-    throw new OllamaStatusError(response.status, errorText(await response.text()));
-  };
-}
-
-function errorText(body: string): string {
-  try {
-    const error = property(JSON.parse(body), "error");
-    if (typeof error === "string") return error.slice(0, 300);
-  } catch {
-    // Not JSON: the answer of a proxy, say.
-  }
-  return body.slice(0, 300);
-}
-
-function property(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null
-    ? (value as Readonly<Record<string, unknown>>)[key]
-    : undefined;
+  return async (input, init) => checkStatus(label, await fetch(input, { ...init, signal }));
 }
 
 /** The first value whose name ends so: names begin with the architecture, as in `nomic-bert.context_length`. */

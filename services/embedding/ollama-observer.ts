@@ -1,12 +1,7 @@
-import type { OllamaClient, OllamaModelFacts } from "./ollama-client.ts";
-import { canonicalModelName } from "./ollama-models.ts";
-
-/** What Ollama offers now. */
-export interface OllamaObservation {
-  readonly reachable: boolean;
-  /** Models that embed, by canonical name. Empty where Ollama does not answer. */
-  readonly models: ReadonlyMap<string, OllamaModelFacts>;
-}
+import type { ModelFacts } from "./embedding-endpoint.ts";
+import { canonicalModelName } from "./model-table.ts";
+import type { OllamaClient } from "./ollama-client.ts";
+import { nothingSeen, type ProviderObservation } from "./remote-models.ts";
 
 /** Installed models looked at in one observation; a machine with more is unheard of. */
 const mostModels = 200;
@@ -18,7 +13,7 @@ const mostModels = 200;
 export class OllamaObserver {
   readonly #client: OllamaClient;
   readonly #timeoutMs: number;
-  readonly #facts = new Map<string, OllamaModelFacts>();
+  readonly #facts = new Map<string, ModelFacts>();
 
   constructor(client: OllamaClient, timeoutMs: number) {
     this.#client = client;
@@ -26,10 +21,10 @@ export class OllamaObserver {
   }
 
   /** Rejects only when the signal aborts. */
-  async observe(signal?: AbortSignal): Promise<OllamaObservation> {
+  async observe(signal?: AbortSignal): Promise<ProviderObservation> {
     try {
       const installed = await this.#client.installedModels(this.#timeoutMs, signal);
-      const models = new Map<string, OllamaModelFacts>();
+      const models = new Map<string, ModelFacts>();
       for (const { name, digest } of installed.slice(0, mostModels)) {
         const facts = await this.#factsOf(name, digest, signal);
         if (facts?.embeds) models.set(canonicalModelName(name), facts);
@@ -37,7 +32,7 @@ export class OllamaObserver {
       return { reachable: true, models };
     } catch {
       signal?.throwIfAborted();
-      return { reachable: false, models: new Map() };
+      return nothingSeen;
     }
   }
 
@@ -46,7 +41,7 @@ export class OllamaObserver {
     name: string,
     digest: string,
     signal?: AbortSignal,
-  ): Promise<OllamaModelFacts | undefined> {
+  ): Promise<ModelFacts | undefined> {
     const key = `${name}@${digest}`;
     const known = this.#facts.get(key);
     if (known !== undefined) return known;

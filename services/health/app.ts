@@ -31,7 +31,12 @@ const reuseMs = 1_000;
 
 const dayMs = 86_400_000;
 
-const ollamaUses = { auto: "preferred", ollama: "required", builtin: "unused" } as const;
+const ollamaUses = {
+  auto: "preferred",
+  ollama: "required",
+  openai: "unused",
+  builtin: "unused",
+} as const;
 
 /**
  * The health process. It needs nothing to start and serves at once, whatever is down: to say so is

@@ -28,8 +28,8 @@ export const healthSettings = {
   ),
   embeddingProvider: setting(
     "MAHAVISHNU_EMBEDDING_PROVIDER",
-    kinds.oneOf(["auto", "ollama", "builtin"]).default("auto"),
-    "Who embeds: Ollama where it answers (auto), only Ollama, or only the built-in embedder",
+    kinds.oneOf(["auto", "ollama", "openai", "builtin"]).default("auto"),
+    "Who embeds: the first that answers (auto), or only Ollama, the OpenAI-compatible endpoint, the built-in embedder",
   ),
   probeTimeoutMs: setting(
     "MAHAVISHNU_HEALTH_PROBE_TIMEOUT_MS",

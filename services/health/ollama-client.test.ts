@@ -81,6 +81,6 @@ test("is degraded when something else answers", async () => {
 test("is not asked where the configuration does not use it", async () => {
   expect(await probe("http://127.0.0.1:1", "unused")).toMatchObject({
     status: "healthy",
-    message: "not used: the built-in embedder is configured",
+    message: "not used: another embedder is configured",
   });
 });

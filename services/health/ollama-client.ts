@@ -17,7 +17,7 @@ export function ollamaComponent({ url, use }: OllamaOptions): Component {
   const { base, authorization } = endpoint(url);
   const facts = { address: base };
   if (use === "unused") {
-    const message = "not used: the built-in embedder is configured";
+    const message = "not used: another embedder is configured";
     const probe = async () => ({ status: "healthy" as const, message, metadata: {} });
     return { name: "ollama", facts, probe };
   }

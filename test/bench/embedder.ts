@@ -1,9 +1,11 @@
 import { parseArgs } from "node:util";
 import { BuiltinEmbedder } from "../../services/embedding/builtin-embedder.ts";
 import type { Embedder } from "../../services/embedding/embedder.ts";
+import { ModelTable } from "../../services/embedding/model-table.ts";
 import { OllamaClient } from "../../services/embedding/ollama-client.ts";
-import { OllamaEmbedder } from "../../services/embedding/ollama-embedder.ts";
 import { OllamaObserver } from "../../services/embedding/ollama-observer.ts";
+import { providerCircuit } from "../../services/embedding/provider-circuit.ts";
+import { RemoteEmbedder } from "../../services/embedding/remote-embedder.ts";
 import { Slots } from "../../services/embedding/slots.ts";
 
 const usage = `Measures how many texts a second the embedders take, by length of text.
@@ -78,12 +80,14 @@ async function ollamaEmbedder(): Promise<Embedder | undefined> {
   const modelName = process.env["OLLAMA_MODEL"] ?? "nomic-embed-text";
   const facts = (await new OllamaObserver(client, 2_000).observe()).models.get(modelName);
   if (facts === undefined) return undefined;
-  return new OllamaEmbedder({
-    client,
+  return new RemoteEmbedder({
+    endpoint: client,
     modelName,
     ...facts,
+    table: new ModelTable(),
     slots: new Slots(4),
-    batchShape: { texts: 32, concurrency: 4 },
+    breaker: providerCircuit("ollama"),
+    batchShape: { texts: 32, characters: 262_144, concurrency: 4 },
     requestTimeoutMs: 120_000,
   });
 }

@@ -1,7 +1,9 @@
 import { BuiltinEmbedder } from "../../services/embedding/builtin-embedder.ts";
 import { MeteredEmbedder } from "../../services/embedding/metered-embedder.ts";
+import { ModelTable } from "../../services/embedding/model-table.ts";
 import { OllamaClient } from "../../services/embedding/ollama-client.ts";
-import { OllamaEmbedder } from "../../services/embedding/ollama-embedder.ts";
+import { providerCircuit } from "../../services/embedding/provider-circuit.ts";
+import { RemoteEmbedder } from "../../services/embedding/remote-embedder.ts";
 import { Slots } from "../../services/embedding/slots.ts";
 import { FakeOllama } from "../harness/fake-ollama.ts";
 import { type EmbedderCandidate, examineEmbedder } from "./embedder.ts";
@@ -22,13 +24,15 @@ examineEmbedder("ollama, which cuts long texts", () => ollama(false));
 
 async function ollama(refusesLongTexts: boolean): Promise<EmbedderCandidate> {
   const fake = await FakeOllama.start({ refusesLongTexts });
-  const embedder = new OllamaEmbedder({
-    client: new OllamaClient(fake.url),
+  const embedder = new RemoteEmbedder({
+    endpoint: new OllamaClient(fake.url),
     modelName: "nomic-embed-text",
     dimension: 768,
     contextTokens: 2_048,
+    table: new ModelTable(),
     slots: new Slots(4),
-    batchShape: { texts: 32, concurrency: 4 },
+    breaker: providerCircuit("ollama"),
+    batchShape: { texts: 32, characters: 262_144, concurrency: 4 },
     requestTimeoutMs: 30_000,
   });
   return { embedder, [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose]() };

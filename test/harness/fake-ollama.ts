@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { sleep } from "../../shared/lifecycle.ts";
+import { CostModel } from "./cost-model.ts";
 
 /** A model that the fake has installed. */
 export interface FakeModel {
@@ -20,6 +26,7 @@ export interface EmbedFault {
     | "reset"
     | "cut_off"
     | "wrong_count"
+    | "shuffled"
     | "wrong_dimension"
     | "not_json"
     | "null"
@@ -40,6 +47,29 @@ export interface EmbedFault {
 export interface EmbedRequestSeen {
   readonly model: string;
   readonly texts: readonly string[];
+  readonly headers: IncomingHttpHeaders;
+  /** As it was sent: text, a number, or undefined. */
+  readonly keepAlive: unknown;
+  readonly truncate: unknown;
+}
+
+/** What embedding costs, in milliseconds; nothing is computed, the time only passes. */
+export interface FakeCost {
+  /** Of each request. */
+  readonly perRequestMs: number;
+  readonly perTextMs: number;
+  /** Requests worked on at once; others wait in the order of their arrival. */
+  readonly parallel: number;
+}
+
+/** How a pull goes. */
+export interface FakePull {
+  /** Bytes that have come, of `total`; one line each. */
+  readonly steps?: readonly number[];
+  readonly total?: number;
+  readonly pauseMs?: number;
+  /** Ends the stream with this error, as Ollama does, with status 200. */
+  readonly error?: string;
 }
 
 export interface FakeOllamaOptions {
@@ -49,6 +79,7 @@ export interface FakeOllamaOptions {
   readonly models?: readonly FakeModel[];
   /** Like Ollama since 0.13.5: refuses long texts although `truncate` is set. Default true. */
   readonly refusesLongTexts?: boolean;
+  readonly cost?: FakeCost;
 }
 
 export const nomic: FakeModel = {
@@ -74,6 +105,8 @@ export class FakeOllama implements AsyncDisposable {
   mostEmbedsInFlight = 0;
   /** Embed requests whose client went away before the answer. */
   abandoned = 0;
+  pulling: FakePull = {};
+  readonly #cost: CostModel | undefined;
   readonly #server;
   readonly #refusesLongTexts: boolean;
   readonly #closing = new AbortController();
@@ -82,6 +115,7 @@ export class FakeOllama implements AsyncDisposable {
   private constructor(server: ReturnType<typeof createServer>, options: FakeOllamaOptions) {
     this.#server = server;
     this.#refusesLongTexts = options.refusesLongTexts ?? true;
+    this.#cost = options.cost === undefined ? undefined : new CostModel(options.cost);
     this.models = [...(options.models ?? [nomic])];
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on("request", (request, response) => {
@@ -128,7 +162,7 @@ export class FakeOllama implements AsyncDisposable {
       case "POST /api/pull":
         return this.#pull(body, response);
       case "POST /api/embed":
-        return this.#embed(body, response);
+        return this.#embed(body, request.headers, response);
       default:
         return json(response, 404, { error: "404 page not found" });
     }
@@ -156,21 +190,33 @@ export class FakeOllama implements AsyncDisposable {
     });
   }
 
-  #pull(body: Body, response: ServerResponse): void {
+  async #pull(body: Body, response: ServerResponse): Promise<void> {
     const asked = String(body["model"] ?? body["name"] ?? "");
     const name = asked.includes(":") ? asked : `${asked}:latest`;
-    if (this.#find(name) === undefined) this.models.push({ ...nomic, name });
+    const { steps = [], total = 0, pauseMs = 0, error } = this.pulling;
     response.writeHead(200, { "content-type": "application/x-ndjson" });
-    for (const status of ["pulling manifest", "verifying sha256 digest", "success"]) {
-      response.write(`${JSON.stringify({ status })}\n`);
+    const say = (line: object) => response.write(`${JSON.stringify(line)}\n`);
+    say({ status: "pulling manifest" });
+    for (const completed of steps) {
+      await sleep(pauseMs, this.#closing.signal);
+      if (response.destroyed) return;
+      say({ status: "pulling 970aa74c0a90", digest: "sha256:970aa74c0a90", total, completed });
     }
+    if (error !== undefined) {
+      say({ error });
+      response.end();
+      return;
+    }
+    if (this.#find(name) === undefined) this.models.push({ ...nomic, name });
+    for (const status of ["verifying sha256 digest", "success"]) say({ status });
     response.end();
   }
 
-  async #embed(body: Body, response: ServerResponse): Promise<void> {
+  async #embed(body: Body, headers: IncomingHttpHeaders, response: ServerResponse): Promise<void> {
     const input = body["input"] ?? [];
     const texts = (Array.isArray(input) ? input : [input]).map(String);
-    this.embedRequests.push({ model: String(body["model"]), texts });
+    const { keep_alive: keepAlive, truncate } = body;
+    this.embedRequests.push({ model: String(body["model"]), texts, headers, keepAlive, truncate });
     this.mostEmbedsInFlight = Math.max(this.mostEmbedsInFlight, ++this.embedsInFlight);
     response.once("close", () => {
       this.embedsInFlight--;
@@ -178,12 +224,16 @@ export class FakeOllama implements AsyncDisposable {
     });
     const fault = this.#takeFault(texts);
     if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.#closing.signal);
+    await this.#cost?.pass(texts.length, () => response.destroyed);
     if (response.destroyed) return;
     const model = this.#find(body["model"]);
     if (model === undefined) return notFound(response, body["model"]);
     if (fault !== undefined && failRequest(response, fault)) return;
     const fitting = texts.map((text) => beginning(text, model.contextTokens));
-    if (this.#refusesLongTexts && fitting.some((text, index) => text !== texts[index])) {
+    if (
+      (this.#refusesLongTexts || truncate === false) &&
+      fitting.some((text, index) => text !== texts[index])
+    ) {
       const error = "the input length exceeds the context length";
       return json(response, 400, { error });
     }
@@ -191,6 +241,7 @@ export class FakeOllama implements AsyncDisposable {
       spoiled(wordVector(text, model.dimension), text, fault),
     );
     if (fault?.kind === "wrong_count") embeddings.pop();
+    if (fault?.kind === "shuffled") embeddings.push(...embeddings.splice(0, 1));
     json(response, 200, { model: body["model"], embeddings, prompt_eval_count: texts.length });
   }
 

@@ -24,7 +24,7 @@ export declare type Model = Message<"mahavishnu.embedding.v1.Model"> & {
   name: string;
 
   /**
-   * Who computes it: `ollama` or `builtin`.
+   * Who computes it: `ollama`, `openai` or `builtin`.
    *
    * @generated from field: string provider = 2;
    */

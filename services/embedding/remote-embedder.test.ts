@@ -3,8 +3,10 @@ import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { FakeOllama, nomic, wordVector } from "../../test/harness/fake-ollama.ts";
 import { type EmbeddingOutcome, isEmbedded } from "./embedder.ts";
 import { ModelNotFoundError } from "./errors.ts";
+import { ModelTable } from "./model-table.ts";
 import { OllamaClient } from "./ollama-client.ts";
-import { OllamaEmbedder, type OllamaEmbedderOptions } from "./ollama-embedder.ts";
+import { providerCircuit } from "./provider-circuit.ts";
+import { RemoteEmbedder, type RemoteEmbedderOptions } from "./remote-embedder.ts";
 import { Slots } from "./slots.ts";
 
 let fake: FakeOllama;
@@ -13,15 +15,18 @@ beforeEach(async () => {
 });
 afterEach(() => fake[Symbol.asyncDispose]());
 
-function embedder(changes: Partial<OllamaEmbedderOptions> = {}): OllamaEmbedder {
-  return new OllamaEmbedder({
-    client: new OllamaClient(fake.url),
+function embedder(changes: Partial<RemoteEmbedderOptions> = {}): RemoteEmbedder {
+  return new RemoteEmbedder({
+    endpoint: new OllamaClient(fake.url),
     modelName: "nomic-embed-text",
     dimension: 768,
     contextTokens: 2_048,
+    table: new ModelTable(),
     slots: new Slots(4),
-    batchShape: { texts: 8, concurrency: 4 },
+    breaker: providerCircuit("ollama"),
+    batchShape: { texts: 8, characters: 262_144, concurrency: 4 },
     requestTimeoutMs: 5_000,
+    orderCheckEvery: 0,
     ...changes,
   });
 }
@@ -120,7 +125,7 @@ describe("embedding with Ollama", () => {
     fake.fail({ kind: "slow", delayMs: 5_000 });
     const late = embedder({ requestTimeoutMs: 50 }).embed(["a"], "document");
     await expect(late).rejects.toMatchObject({ reason: "DEPENDENCY_UNAVAILABLE" });
-    const nobody = embedder({ client: new OllamaClient("http://127.0.0.1:1") });
+    const nobody = embedder({ endpoint: new OllamaClient("http://127.0.0.1:1") });
     await expect(nobody.embed(["a"], "document")).rejects.toMatchObject({
       reason: "DEPENDENCY_UNAVAILABLE",
       facts: { dependency: "ollama" },

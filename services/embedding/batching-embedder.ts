@@ -1,0 +1,273 @@
+import type {
+  BatchShape,
+  Embedder,
+  EmbeddingModel,
+  EmbeddingOutcome,
+  EmbeddingTask,
+} from "./embedder.ts";
+import { isEmbedded } from "./embedder.ts";
+import { type TextBatch, type TurnCaller, TurnQueue, type Waiting } from "./turn-queue.ts";
+import type { CacheScope } from "./vector-cache.ts";
+
+/** Somebody who has texts embedded, and is told in pieces. */
+export interface BatchCaller extends TurnCaller {
+  readonly task: EmbeddingTask;
+  /** True for a question that somebody waits for: it goes before all that is not. */
+  readonly urgent: boolean;
+  /** Called for texts of one batch; keys and outcomes go together. Must not throw. */
+  deliver(keys: readonly number[], outcomes: readonly EmbeddingOutcome[]): void;
+  /** Called instead when the whole batch has failed. */
+  fail(keys: readonly number[], error: unknown): void;
+}
+
+export interface BatchingOptions {
+  /** How long a text of a stream may wait for company. Default 5 ms. */
+  readonly gatherMs?: number;
+  /** How long after a query the others make room for the next one. Default 1,000 ms. */
+  readonly courtesyMs?: number;
+  readonly cache?: CacheScope;
+}
+
+interface Running {
+  readonly batch: TextBatch<BatchCaller>;
+  readonly urgent: boolean;
+  readonly work: AbortController;
+}
+
+/** While queries come, batches of others are so many times smaller. */
+const courtesyShare = 8;
+/** Batches of queries in a row before one of the others runs, if none is under way. */
+const mostUrgentInRow = 8;
+
+/**
+ * Gathers the texts of all callers into batches for one embedder, with a bound on how many run at
+ * once. Queries go first; the others take turns, text by text. While queries come, the others leave
+ * one place free and use small batches, so that a query finds a server that is not busy for long;
+ * yet they always have a batch under way now and then. Equal texts of a batch are embedded once,
+ * and what is cached is not embedded at all.
+ */
+export class BatchingEmbedder implements Embedder {
+  readonly #inner: Embedder;
+  readonly #cache: CacheScope | undefined;
+  readonly #gatherMs: number;
+  readonly #courtesyMs: number;
+  readonly #queries = new TurnQueue<BatchCaller>();
+  readonly #others = {
+    document: new TurnQueue<BatchCaller>(),
+    query: new TurnQueue<BatchCaller>(),
+  };
+  readonly #running = new Set<Running>();
+  #othersRunning = 0;
+  #urgentInRow = 0;
+  #lastQueryAt = Number.NEGATIVE_INFINITY;
+  #lastTask: EmbeddingTask = "query";
+  #gathering: NodeJS.Timeout | undefined;
+  #gathered = false;
+
+  constructor(inner: Embedder, options: BatchingOptions = {}) {
+    const { gatherMs = 5, courtesyMs = 1_000, cache } = options;
+    this.#inner = inner;
+    this.#cache = cache;
+    this.#gatherMs = gatherMs;
+    this.#courtesyMs = courtesyMs;
+  }
+
+  get model(): EmbeddingModel {
+    return this.#inner.model;
+  }
+
+  get batchShape(): BatchShape {
+    return this.#inner.batchShape;
+  }
+
+  /** Texts that wait for a batch. */
+  get waiting(): number {
+    return this.#queries.size + this.#others.document.size + this.#others.query.size;
+  }
+
+  async embed(
+    texts: readonly string[],
+    task: EmbeddingTask,
+    signal?: AbortSignal,
+  ): Promise<EmbeddingOutcome[]> {
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<EmbeddingOutcome[]>();
+    const outcomes: EmbeddingOutcome[] = new Array(texts.length);
+    let left = texts.length;
+    if (left === 0) return [];
+    const caller: BatchCaller = {
+      task,
+      urgent: task === "query",
+      prompt: true,
+      deliver: (keys, some) => {
+        for (const [i, key] of keys.entries()) {
+          const outcome = some[i];
+          if (outcome !== undefined) outcomes[key] = outcome;
+        }
+        left -= keys.length;
+        if (left === 0) resolve(outcomes);
+      },
+      fail: (_, error) => {
+        reject(error);
+        this.leave(caller);
+      },
+    };
+    const onAbort = () => {
+      reject(signal?.reason);
+      this.leave(caller);
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      for (const [key, text] of texts.entries()) this.submit(caller, key, text);
+      this.#start();
+      return await promise;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /**
+   * Puts a text into the queue, or delivers it at once where it is cached. Batches start with the
+   * next `start`, when enough has gathered, or after the time for gathering.
+   */
+  submit(caller: BatchCaller, key: number, text: string): void {
+    const known = this.#cache?.get(caller.task, text);
+    if (known !== undefined) {
+      caller.deliver([key], [known]);
+      return;
+    }
+    const queue = this.#queueOf(caller);
+    queue.add({ caller, key, text });
+    if (caller.prompt) return;
+    if (this.#isFull(queue)) this.#start();
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#gathered = true;
+      this.#start();
+    }, this.#gatherMs);
+  }
+
+  /** Lets what has been gathered go, for a caller that has no more. */
+  flush(): void {
+    this.#gathered = true;
+    this.#start();
+  }
+
+  /** Forgets a caller: what waits is dropped, and a batch for nobody is ended. */
+  leave(caller: BatchCaller): void {
+    this.#queueOf(caller).leave(caller);
+    for (const { batch, work } of this.#running) {
+      let wanted = false;
+      for (const [text, waiters] of batch) {
+        const others = waiters.filter((waiting) => waiting.caller !== caller);
+        if (others.length < waiters.length) batch.set(text, others);
+        wanted ||= others.length > 0;
+      }
+      if (!wanted) work.abort(new Error("nobody waits for this batch any more"));
+    }
+  }
+
+  #queueOf({ urgent, task }: BatchCaller): TurnQueue<BatchCaller> {
+    return urgent ? this.#queries : this.#others[task];
+  }
+
+  #isFull(queue: TurnQueue<BatchCaller>): boolean {
+    const { texts, characters } = this.batchShape;
+    return queue.size >= texts || queue.characters >= characters;
+  }
+
+  #start(): void {
+    while (this.#startQuery() || this.#startOther()) {
+      // Each turn of the loop has started a batch.
+    }
+    if (this.#others.document.size + this.#others.query.size === 0) this.#gathered = false;
+  }
+
+  #startQuery(): boolean {
+    if (this.#queries.size === 0) return false;
+    this.#lastQueryAt = performance.now();
+    const { texts, characters, concurrency, extraQueries = 0 } = this.batchShape;
+    if (this.#running.size >= concurrency + extraQueries) return false;
+    const othersWait = this.#others.document.size + this.#others.query.size > 0;
+    if (othersWait && this.#othersRunning === 0 && this.#urgentInRow >= mostUrgentInRow) {
+      return false;
+    }
+    this.#urgentInRow++;
+    this.#run(this.#queries.take(texts, characters), "query", true);
+    return true;
+  }
+
+  #startOther(): boolean {
+    const { texts, characters, concurrency } = this.batchShape;
+    const courteous = performance.now() - this.#lastQueryAt < this.#courtesyMs;
+    const places = courteous ? Math.max(1, concurrency - 1) : concurrency;
+    if (this.#othersRunning >= places || this.#running.size >= concurrency) return false;
+    const task = this.#nextTask();
+    if (task === undefined) return false;
+    const most = courteous ? Math.max(1, Math.floor(texts / courtesyShare)) : texts;
+    this.#lastTask = task;
+    this.#urgentInRow = 0;
+    this.#run(this.#others[task].take(most, characters), task, false);
+    return true;
+  }
+
+  /** Tasks take turns, since no batch holds two. */
+  #nextTask(): EmbeddingTask | undefined {
+    const order =
+      this.#lastTask === "document"
+        ? (["query", "document"] as const)
+        : (["document", "query"] as const);
+    return order.find((task) => {
+      const queue = this.#others[task];
+      return queue.size > 0 && (this.#gathered || queue.isPrompt || this.#isFull(queue));
+    });
+  }
+
+  #run(batch: TextBatch<BatchCaller>, task: EmbeddingTask, urgent: boolean): void {
+    const running = { batch, urgent, work: new AbortController() };
+    this.#running.add(running);
+    if (!urgent) this.#othersRunning++;
+    void this.#embedBatch(running, task).finally(() => {
+      this.#running.delete(running);
+      if (!urgent) this.#othersRunning--;
+      this.#start();
+    });
+  }
+
+  async #embedBatch({ batch, work }: Running, task: EmbeddingTask): Promise<void> {
+    const texts = [...batch.keys()];
+    try {
+      const outcomes = await this.#inner.embed(texts, task, work.signal);
+      if (outcomes.length !== texts.length) {
+        throw new Error(`${this.model.name} gave ${outcomes.length} outcomes for ${texts.length}`);
+      }
+      for (const [i, text] of texts.entries()) {
+        const outcome = outcomes[i];
+        if (outcome !== undefined && isEmbedded(outcome)) this.#cache?.set(task, text, outcome);
+      }
+      const settled = new Map(texts.map((text, i) => [text, outcomes[i]]));
+      for (const [caller, waiting] of byCaller(batch)) {
+        const own = waiting.flatMap(({ text }) => settled.get(text) ?? []);
+        caller.deliver(keysOf(waiting), own);
+      }
+    } catch (error) {
+      for (const [caller, waiting] of byCaller(batch)) caller.fail(keysOf(waiting), error);
+    }
+  }
+}
+
+function byCaller(batch: TextBatch<BatchCaller>): Map<BatchCaller, Waiting<BatchCaller>[]> {
+  const callers = new Map<BatchCaller, Waiting<BatchCaller>[]>();
+  for (const waiters of batch.values()) {
+    for (const waiting of waiters) {
+      const own = callers.get(waiting.caller);
+      if (own === undefined) callers.set(waiting.caller, [waiting]);
+      else own.push(waiting);
+    }
+  }
+  return callers;
+}
+
+function keysOf(waiting: readonly Waiting<BatchCaller>[]): number[] {
+  return waiting.map(({ key }) => key);
+}
