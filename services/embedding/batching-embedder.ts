@@ -1,3 +1,4 @@
+import { Courtesy } from "./courtesy.ts";
 import type {
   BatchShape,
   Embedder,
@@ -34,23 +35,21 @@ interface Running {
   readonly work: AbortController;
 }
 
-/** While queries come, batches of others are so many times smaller. */
-const courtesyShare = 8;
 /** Batches of queries in a row before one of the others runs, if none is under way. */
 const mostUrgentInRow = 8;
 
 /**
  * Gathers the texts of all callers into batches for one embedder, with a bound on how many run at
- * once. Queries go first; the others take turns, text by text. While queries come, the others leave
- * one place free and use small batches, so that a query finds a server that is not busy for long;
- * yet they always have a batch under way now and then. Equal texts of a batch are embedded once,
+ * once. Queries go first; the others take turns, text by text. While queries come, the others make
+ * room (`courtesy.ts`), so that a query finds a server that is not busy for long; yet they always
+ * have a batch under way now and then. Equal texts of a batch are embedded once,
  * and what is cached is not embedded at all.
  */
 export class BatchingEmbedder implements Embedder {
   readonly #inner: Embedder;
   readonly #cache: CacheScope | undefined;
   readonly #gatherMs: number;
-  readonly #courtesyMs: number;
+  readonly #courtesy: Courtesy;
   readonly #queries = new TurnQueue<BatchCaller>();
   readonly #others = {
     document: new TurnQueue<BatchCaller>(),
@@ -59,7 +58,6 @@ export class BatchingEmbedder implements Embedder {
   readonly #running = new Set<Running>();
   #othersRunning = 0;
   #urgentInRow = 0;
-  #lastQueryAt = Number.NEGATIVE_INFINITY;
   #lastTask: EmbeddingTask = "query";
   #gathering: NodeJS.Timeout | undefined;
   #gathered = false;
@@ -69,7 +67,7 @@ export class BatchingEmbedder implements Embedder {
     this.#inner = inner;
     this.#cache = cache;
     this.#gatherMs = gatherMs;
-    this.#courtesyMs = courtesyMs;
+    this.#courtesy = new Courtesy(courtesyMs);
   }
 
   get model(): EmbeddingModel {
@@ -117,10 +115,14 @@ export class BatchingEmbedder implements Embedder {
       this.leave(caller);
     };
     signal?.addEventListener("abort", onAbort, { once: true });
+    const begun = performance.now();
     try {
       for (const [key, text] of texts.entries()) this.submit(caller, key, text);
+      if (left === 0) return await promise;
       this.#start();
-      return await promise;
+      const all = await promise;
+      if (caller.urgent && texts.length === 1) this.#courtesy.queryTook(performance.now() - begun);
+      return all;
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
@@ -185,7 +187,7 @@ export class BatchingEmbedder implements Embedder {
 
   #startQuery(): boolean {
     if (this.#queries.size === 0) return false;
-    this.#lastQueryAt = performance.now();
+    this.#courtesy.queryComes(performance.now());
     const { texts, characters, concurrency, extraQueries = 0 } = this.batchShape;
     if (this.#running.size >= concurrency + extraQueries) return false;
     const othersWait = this.#others.document.size + this.#others.query.size > 0;
@@ -199,15 +201,13 @@ export class BatchingEmbedder implements Embedder {
 
   #startOther(): boolean {
     const { texts, characters, concurrency } = this.batchShape;
-    const courteous = performance.now() - this.#lastQueryAt < this.#courtesyMs;
-    const places = courteous ? Math.max(1, concurrency - 1) : concurrency;
-    if (this.#othersRunning >= places || this.#running.size >= concurrency) return false;
+    const room = this.#courtesy.roomFor(concurrency, texts, performance.now());
+    if (this.#othersRunning >= room.places || this.#running.size >= concurrency) return false;
     const task = this.#nextTask();
     if (task === undefined) return false;
-    const most = courteous ? Math.max(1, Math.floor(texts / courtesyShare)) : texts;
     this.#lastTask = task;
     this.#urgentInRow = 0;
-    this.#run(this.#others[task].take(most, characters), task, false);
+    this.#run(this.#others[task].take(room.texts, characters), task, false);
     return true;
   }
 

@@ -10,7 +10,7 @@ describe("the configuration", () => {
       provider: "auto",
       ollamaBaseUrl: "http://127.0.0.1:11434",
       ollamaModel: "nomic-embed-text",
-      batchSize: 32,
+      batchSize: 64,
       concurrency: 4,
     });
   });

@@ -121,13 +121,13 @@ export const embeddingSettings = {
   ),
   batchSize: setting(
     "MAHAVISHNU_EMBEDDING_BATCH_SIZE",
-    kinds.integer(1, 2_048).default(32),
+    kinds.integer(1, 2_048).default(64),
     "Texts sent in one request",
     "embedding.batch_size",
   ),
   batchCharacters: setting(
     "MAHAVISHNU_EMBEDDING_BATCH_CHARACTERS",
-    kinds.integer(1_000, 4_000_000).default(262_144),
+    kinds.integer(1_000, 4_000_000).default(65_536),
     "Characters sent in one request; a longer text is sent alone",
     "embedding.batch_characters",
   ),

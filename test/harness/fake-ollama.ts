@@ -80,6 +80,8 @@ export interface FakeOllamaOptions {
   /** Like Ollama since 0.13.5: refuses long texts although `truncate` is set. Default true. */
   readonly refusesLongTexts?: boolean;
   readonly cost?: FakeCost;
+  /** Answers with one of a few vectors made before, for measuring others. Default false. */
+  readonly readyVectors?: boolean;
 }
 
 export const nomic: FakeModel = {
@@ -107,6 +109,7 @@ export class FakeOllama implements AsyncDisposable {
   abandoned = 0;
   pulling: FakePull = {};
   readonly #cost: CostModel | undefined;
+  readonly #ready: readonly string[];
   readonly #server;
   readonly #refusesLongTexts: boolean;
   readonly #closing = new AbortController();
@@ -116,6 +119,9 @@ export class FakeOllama implements AsyncDisposable {
     this.#server = server;
     this.#refusesLongTexts = options.refusesLongTexts ?? true;
     this.#cost = options.cost === undefined ? undefined : new CostModel(options.cost);
+    this.#ready = options.readyVectors
+      ? Array.from({ length: 64 }, (_, i) => JSON.stringify(wordVector(`vector ${i}`, 768)))
+      : [];
     this.models = [...(options.models ?? [nomic])];
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on("request", (request, response) => {
@@ -237,6 +243,12 @@ export class FakeOllama implements AsyncDisposable {
       const error = "the input length exceeds the context length";
       return json(response, 400, { error });
     }
+    if (this.#ready.length > 0) {
+      const vectors = texts.map((text) => this.#ready[hashed(text) % this.#ready.length]);
+      response.writeHead(200, { "content-type": "application/json; charset=utf-8" });
+      response.end(`{"model":"nomic-embed-text","embeddings":[${vectors.join()}]}`);
+      return;
+    }
     const embeddings = fitting.map((text) =>
       spoiled(wordVector(text, model.dimension), text, fault),
     );
@@ -253,6 +265,12 @@ export class FakeOllama implements AsyncDisposable {
     if (hit !== undefined) hit.left--;
     return hit?.fault;
   }
+}
+
+function hashed(text: string): number {
+  let hash = 7;
+  for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) >>> 0;
+  return hash;
 }
 
 type Body = Readonly<Record<string, unknown>>;
