@@ -172,4 +172,113 @@ describe("embedding with Ollama", () => {
     await learning.embed(["a"], "document");
     expect(learning.model.dimension).toBe(768);
   });
+
+  it("says what it wants: keep-alive, headers, no silent truncation", async () => {
+    const secured = new URL(fake.url);
+    secured.username = "user";
+    secured.password = "pass";
+    const endpoint = new OllamaClient(secured.href, {
+      keepAlive: "-1",
+      headers: { "x-team": "memory" },
+    });
+    await embedder({ endpoint }).embed(["a"], "document");
+    expect(fake.embedRequests[0]).toMatchObject({
+      keepAlive: -1,
+      truncate: false,
+      headers: { "x-team": "memory", authorization: `Basic ${btoa("user:pass")}` },
+    });
+  });
+
+  it("never takes what Ollama would have cut in silence", async () => {
+    await fake[Symbol.asyncDispose]();
+    fake = await FakeOllama.start({
+      refusesLongTexts: false,
+      models: [{ ...nomic, contextTokens: 300 }],
+    });
+    const outcomes = await embedder().embed(["word ".repeat(1_500), "short"], "document");
+    expect(outcomes).toMatchObject([{ truncated: true }, { truncated: false }]);
+  });
+
+  it("finds out an Ollama that mixes up the texts of a batch", async () => {
+    fake.fail({ kind: "shuffled" });
+    let told = 0;
+    const checking = embedder({ orderCheckEvery: 16, onMixedUp: () => told++ });
+    for (let round = 0; round < 2; round++) {
+      const outcomes = await checking.embed(numbered(20), "document");
+      for (const [i, outcome] of outcomes.entries()) {
+        const [expected = 0] = wordVector(`search_document: text number ${i}`, 768);
+        expect(isEmbedded(outcome) && outcome.vector[0]).toBeCloseTo(expected, 6);
+      }
+    }
+    expect(told).toBe(1);
+  });
+
+  it("checks the order of one batch in so many, and finds nothing where it is right", async () => {
+    const checking = embedder({ orderCheckEvery: 4, onMixedUp: () => expect.fail("not mixed up") });
+    await checking.embed(numbered(64), "document");
+    expect(fake.embedRequests.map(({ texts }) => texts.length).sort()).toEqual([
+      1, 1, 8, 8, 8, 8, 8, 8, 8, 8,
+    ]);
+  });
+
+  it("keeps the beginning of a Matryoshka vector, and only where the model can", async () => {
+    const short = embedder({ wantedDimension: 256 });
+    expect(short.model.dimension).toBe(256);
+    const [outcome] = await short.embed(["a text"], "document");
+    const whole = wordVector("search_document: a text", 768);
+    const mean = whole.reduce((sum, value) => sum + value, 0) / 768;
+    const expected = whole.slice(0, 256).map((value) => value - mean);
+    const vector = outcome && isEmbedded(outcome) ? outcome.vector : new Float32Array();
+    expect(vector).toHaveLength(256);
+    expect(vector[7]).toBeCloseTo((expected[7] ?? 0) / Math.hypot(...expected), 5);
+    const tooShort = await embedder({ wantedDimension: 32 }).embed(["a"], "document");
+    expect(reasons(tooShort)).toEqual(["EMBEDDING_FAILED"]);
+  });
+
+  it("leaves an Ollama alone that is down, tries it with one request, and takes it up again", async () => {
+    const breaker = providerCircuit("ollama", { threshold: 3, halfOpenAfterMs: 100 });
+    const guarded = embedder({ breaker });
+    fake.fail({ kind: "reset" });
+    await expect(guarded.embed(["a"], "document")).rejects.toThrow(DependencyUnavailableError);
+    expect(breaker.state).toBe("open");
+    const before = fake.embedRequests.length;
+    for (let i = 0; i < 20; i++) {
+      await expect(guarded.embed(["a"], "document")).rejects.toMatchObject({ kind: "unavailable" });
+    }
+    expect(fake.embedRequests.length).toBe(before);
+    // Still down: one request finds out for all.
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    const tries = Array.from({ length: 10 }, () => guarded.embed(["a"], "document"));
+    for (const one of await Promise.allSettled(tries)) expect(one.status).toBe("rejected");
+    expect(fake.embedRequests.length).toBe(before + 1);
+    fake.heal();
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    const again = Array.from({ length: 10 }, () => guarded.embed(["a"], "document"));
+    for (const one of await Promise.allSettled(again)) expect(one.status).toBe("fulfilled");
+    expect(breaker.state).toBe("closed");
+  });
+
+  it("does not cut off others for the sake of poisonous texts", async () => {
+    const breaker = providerCircuit("ollama", { threshold: 3, halfOpenAfterMs: 60_000 });
+    fake.fail({ kind: "status", status: 500, marker: "poison" });
+    const texts = [...numbered(4), ...Array.from({ length: 8 }, (_, i) => `poison ${i}`)];
+    const outcomes = await embedder({ breaker }).embed(texts, "document");
+    expect(reasons(outcomes).slice(0, 4)).toEqual(Array(4).fill("ok"));
+    expect(breaker.state).toBe("closed");
+  });
+
+  it("does not take a trial that was given up for a success", async () => {
+    const breaker = providerCircuit("ollama", { threshold: 1, halfOpenAfterMs: 500 });
+    fake.fail({ kind: "reset", times: 1 });
+    await expect(embedder({ breaker }).embed(["a"], "document")).rejects.toThrow();
+    await new Promise((resolve) => setTimeout(resolve, 520));
+    fake.fail({ kind: "slow", delayMs: 5_000 });
+    const gone = new AbortController();
+    const trial = embedder({ breaker }).embed(["a"], "document", gone.signal);
+    while (fake.embedsInFlight === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    gone.abort(new Error("gone"));
+    await expect(trial).rejects.toThrow("gone");
+    while (breaker.state === "half_open") await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(breaker.state).toBe("open");
+  });
 });

@@ -81,6 +81,7 @@ export class RemoteEmbedder implements Embedder {
   /** Components of what the provider sends. */
   #dimension: number;
   #batches = 0;
+  #firstCheck: Promise<boolean> | undefined;
   /** True once the provider has mixed up a batch: each text then is sent alone. */
   #mixesUp = false;
 
@@ -163,15 +164,13 @@ export class RemoteEmbedder implements Embedder {
     if (batch.length === 1 || healthy || (await this.#inOrder(batch, outcomes, scope))) {
       return outcomes;
     }
-    if (!this.#mixesUp) this.#options.onMixedUp?.();
-    this.#mixesUp = true;
     const alone = batch.map((text) => this.#embedBatch([text], scope, true));
     return (await Promise.all(alone)).flat();
   }
 
   /**
    * Whether vectors stand where their texts stood. No count and no dimension tells, so of some
-   * batches one text, any one, is embedded again alone.
+   * batches one text, any one, is embedded again alone. Nothing is taken before the first check.
    */
   async #inOrder(
     batch: readonly Prepared[],
@@ -180,13 +179,37 @@ export class RemoteEmbedder implements Embedder {
   ): Promise<boolean> {
     const { orderCheckEvery = 16 } = this.#options;
     if (this.#mixesUp) return false;
-    if (orderCheckEvery === 0 || this.#batches++ % orderCheckEvery !== 0) return true;
+    if (orderCheckEvery === 0) return true;
+    if (this.#batches++ % orderCheckEvery === 0) {
+      const check = this.#checkOrder(batch, outcomes, scope);
+      this.#firstCheck ??= check;
+      return check;
+    }
+    try {
+      await this.#firstCheck;
+    } catch {
+      // It was given up; who is next checks again.
+      this.#firstCheck = undefined;
+      this.#batches = 0;
+      return this.#inOrder(batch, outcomes, scope);
+    }
+    return !this.#mixesUp;
+  }
+
+  async #checkOrder(
+    batch: readonly Prepared[],
+    outcomes: readonly EmbeddingOutcome[],
+    scope: Scope,
+  ): Promise<boolean> {
     const at = Math.floor(Math.random() * batch.length);
     const [text, inBatch] = [batch[at], outcomes[at]];
     if (text === undefined || inBatch === undefined || !isEmbedded(inBatch)) return true;
     const [alone] = await this.#embedBatch([text], scope, true);
     if (alone === undefined || !isEmbedded(alone)) return true;
-    return similarity(alone.vector, inBatch.vector) >= sameTextSimilarity;
+    if (similarity(alone.vector, inBatch.vector) >= sameTextSimilarity) return true;
+    if (!this.#mixesUp) this.#options.onMixedUp?.();
+    this.#mixesUp = true;
+    return false;
   }
 
   async #halve(batch: readonly Prepared[], scope: Scope): Promise<EmbeddingOutcome[]> {

@@ -171,8 +171,9 @@ async function measureQueries(parallel: number, streams: number) {
   let bulkAnswers = 0;
   let bulkMs = 0;
   let answers = 0;
+  const first: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    idle.push(...(await timeQueries(client, 150)));
+    idle.push(...(await timeQueries(client, 200)));
     const stop = new AbortController();
     const stream = async () => {
       async function* endless() {
@@ -190,9 +191,11 @@ async function measureQueries(parallel: number, streams: number) {
     };
     const running = Array.from({ length: streams }, stream);
     await new Promise((resolve) => setTimeout(resolve, 1_500));
+    // The first ones find large batches under way; after them there is room.
+    first.push(...(await timeQueries(client, 10)));
     const before = answers;
     const begun = performance.now();
-    loaded.push(...(await timeQueries(client, 150)));
+    loaded.push(...(await timeQueries(client, 200)));
     bulkMs += performance.now() - begun;
     bulkAnswers += answers - before;
     stop.abort();
@@ -206,7 +209,7 @@ async function measureQueries(parallel: number, streams: number) {
     idleP99Ms: rounded(quantile(idle, 0.99)),
     loadedP50Ms: rounded(quantile(loaded, 0.5)),
     loadedP99Ms: rounded(quantile(loaded, 0.99)),
-    loadedMaxMs: rounded(Math.max(...loaded)),
+    firstTenMaxMs: rounded(Math.max(...first)),
     p99TimesIdle: rounded(quantile(loaded, 0.99) / quantile(idle, 0.99)),
     bulkTextsPerSecondMeanwhile: Math.round((bulkAnswers * 1_000) / bulkMs),
   };
