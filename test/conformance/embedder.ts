@@ -96,11 +96,8 @@ export function examineEmbedder(name: string, open: () => Promise<EmbedderCandid
       const before = AbortSignal.abort(new Error("too late"));
       await expect(embedder.embed(["a"], "document", before)).rejects.toThrow("too late");
       const during = new AbortController();
-      const work = embedder.embed(
-        Array(300).fill("word ".repeat(20_000)),
-        "document",
-        during.signal,
-      );
+      const texts = Array.from({ length: 300 }, (_, i) => `${i} ${"word ".repeat(20_000)}`);
+      const work = embedder.embed(texts, "document", during.signal);
       setTimeout(() => during.abort(new Error("changed my mind")), 5);
       await expect(work).rejects.toThrow("changed my mind");
       expect(vectors(await embedder.embed(["still works"], "document"))).toHaveLength(1);
