@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { type Attributes, metrics } from "@opentelemetry/api";
+import { describe, expect, it, vi } from "vitest";
 import { VectorCache } from "./vector-cache.ts";
 
 const vector = { vector: new Float32Array(768).fill(1), truncated: true };
@@ -34,5 +35,22 @@ describe("the cache of vectors", () => {
     const scope = cache.scope("model");
     scope.set("query", "x".repeat(100_000), vector);
     expect(cache.bytes).toBe(0);
+  });
+
+  it("counts hits and misses by model", () => {
+    const add = vi.fn<(value: number, attributes: Attributes) => void>();
+    const gauge = { addCallback: () => {}, removeCallback: () => {} };
+    const meter = { createCounter: () => ({ add }), createObservableGauge: () => gauge };
+    const getMeter = vi.spyOn(metrics, "getMeter").mockReturnValue(meter as never);
+    using cache = new VectorCache(100_000);
+    getMeter.mockRestore();
+    const scope = cache.scope("nomic-embed-text");
+    scope.get("query", "a");
+    scope.set("query", "a", vector);
+    scope.get("query", "a");
+    expect(add.mock.calls).toEqual([
+      [1, { model: "nomic-embed-text", outcome: "miss" }],
+      [1, { model: "nomic-embed-text", outcome: "hit" }],
+    ]);
   });
 });

@@ -284,7 +284,8 @@ export declare type ListModelsResponse = Message<"mahavishnu.embedding.v1.ListMo
 export declare const ListModelsResponseSchema: GenMessage<ListModelsResponse>;
 
 /**
- * Turns texts into vectors, with Ollama where it answers, else with a built-in lexical embedder.
+ * Turns texts into vectors, with Ollama or another server of models where one answers, else with a
+ * built-in lexical embedder.
  *
  * @generated from service mahavishnu.embedding.v1.EmbeddingService
  */

@@ -77,7 +77,8 @@ export const ListModelsResponseSchema = /*@__PURE__*/
   messageDesc(file_mahavishnu_embedding_v1_embedding_service, 8);
 
 /**
- * Turns texts into vectors, with Ollama where it answers, else with a built-in lexical embedder.
+ * Turns texts into vectors, with Ollama or another server of models where one answers, else with a
+ * built-in lexical embedder.
  *
  * @generated from service mahavishnu.embedding.v1.EmbeddingService
  */
