@@ -102,5 +102,11 @@ export function readMemoryConfig(sources: ConfigSources = configSources()) {
     crossSystemSharing,
     performanceMonitoring,
   };
-  return { ...values, switches, postgres: postgresConfig(values, "memory") };
+  return {
+    ...values,
+    switches,
+    // A thousand callers at once are served one after the other; each waits as long as its own
+    // deadline lets it.
+    postgres: { ...postgresConfig(values, "memory"), acquireTimeoutMs: 60_000, maxWaiting: 4_000 },
+  };
 }

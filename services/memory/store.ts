@@ -65,8 +65,10 @@ export interface PendingEmbedding {
 export interface OperationStore {
   /**
    * Records the operation, its turn as the next of its session, and the request id, in one
-   * transaction; resolves to the turn. Where the request id is known already nothing is recorded
-   * and that request is answered. The worker leaves the operation alone for `graceMs`.
+   * transaction; resolves to the turn. Where the request id was used within the last 7 days
+   * nothing is recorded and that request is answered. The worker leaves the operation alone for
+   * `graceMs`. Older marks of deletion no longer speak of the insights' memories; for ids that a
+   * caller gives there is `unmark`.
    */
   begin(
     tenant: string,
@@ -96,13 +98,6 @@ export interface OperationStore {
    * where it was finished meanwhile.
    */
   abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean>;
-
-  /** A request id that was used within the last 7 days. */
-  knownRequest(
-    tenant: string,
-    key: Pick<RequestKey, "method" | "requestId">,
-    signal?: AbortSignal,
-  ): Promise<KnownRequest | undefined>;
 
   /** The operation that a request began and that is not finished. */
   openOperation(

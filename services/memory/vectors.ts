@@ -102,7 +102,11 @@ export class Vectors {
   /** The collection's model; empty (the service's default) where it has none or does not tell. */
   async #model(call: Call, budgetMs: number): Promise<string> {
     const known = this.#models.get(call.tenant);
-    if (known !== undefined && known.until > performance.now()) return known.model;
+    if (known !== undefined) {
+      if (known.until > performance.now()) return known.model;
+      // One asks; the others go on believing meanwhile.
+      this.#models.set(call.tenant, { ...known, until: performance.now() + unsetModelMs });
+    }
     try {
       const model = await within(call, budgetMs, (peerCall) =>
         this.#documents.embeddingModel(peerCall),

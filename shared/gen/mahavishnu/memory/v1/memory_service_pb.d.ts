@@ -1151,8 +1151,8 @@ export declare const MemoryService: GenService<{
     output: typeof UpdateMemoryResponseSchema;
   },
   /**
-   * Deletes a memory in full: row, vector, turns that hold it, versions. Deleting what is not
-   * there is no error.
+   * Deletes a memory in full: row, vector, turns and workflow execution that hold it, versions.
+   * Deleting what is not there is no error. An insight that reached Session-Buddy stays there.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.DeleteMemory
    */
@@ -1196,7 +1196,8 @@ export declare const MemoryService: GenService<{
   /**
    * Stores a turn of a conversation: as the next turn of its session, and as a searchable memory
    * of type AGENT. Insights found in it are stored as memories of type INSIGHT and delivered to
-   * Session-Buddy.
+   * Session-Buddy. A call that fails leaves no turn, unless it has a request id: then it is
+   * completed when it is repeated, or by itself.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.StoreConversationTurn
    */
