@@ -82,7 +82,7 @@ export const memorySettings = {
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     on(),
-    "Off: the memory service records no metrics",
+    "Off: memory records no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
 };
