@@ -83,7 +83,7 @@ export async function createApp(
       },
     }),
   );
-  resources.use("recovery", startRecovery(recovery));
+  resources.use("recovery", startRecovery({ ...recovery, mayWork: () => readiness.complete }));
 
   const owned = resources.move();
   return {
@@ -101,7 +101,7 @@ function makeDomain(
   peers: PeerTransports,
   logger: Logger,
   vectorStoreIsUp: () => boolean,
-): { readonly domain: MemoryDomain; readonly recovery: RecoveryParts } {
+): { readonly domain: MemoryDomain; readonly recovery: Omit<RecoveryParts, "mayWork"> } {
   const { switches, recoveryDelayMs: graceMs } = config;
   const documents = new VectorStoreClient(peers.vectorStore);
   const bridge = new SessionBuddyClient(peers.sessionBuddy);

@@ -79,8 +79,9 @@ export class Deliveries {
         else await this.#store.putBack([item], retryMs(item.attempts), call.signal);
       } catch (error) {
         call.signal.throwIfAborted();
-        this.#logger.warn({ err: error, attempts: item.attempts }, "an insight has to wait");
         const down = isDown(error);
+        const why = { attempts: item.attempts, ...(down ? {} : { err: error }) };
+        this.#logger.warn(why, "an insight has to wait for Session-Buddy");
         // With the bridge down or busy the others would fare no better.
         const failed = down ? items.slice(index) : [item];
         await this.#store.putBack(failed, retryMs(item.attempts), call.signal);

@@ -36,6 +36,11 @@ export class Readiness implements AsyncDisposable {
     return !this.#problems.has(name);
   }
 
+  /** Whether every requirement was met. */
+  get complete(): boolean {
+    return this.#problems.size === 0;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;

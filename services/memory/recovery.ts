@@ -19,6 +19,8 @@ export interface RecoveryParts {
   readonly pendingEmbeddings: PendingEmbeddings;
   /** Whether insights are handed to Session-Buddy. */
   readonly sharing: boolean;
+  /** False while database or vector store is away. */
+  readonly mayWork: () => boolean;
   readonly idleMs: number;
   /** How long an item is left to who took it; what takes longer is done twice, without harm. */
   readonly leaseMs: number;
@@ -37,13 +39,13 @@ const purgeEveryMs = 3_600_000;
  * slow bridge holds up no embedding.
  */
 export function startRecovery(parts: RecoveryParts): AsyncDisposable {
-  const { store, idleMs, logger } = parts;
+  const { store, idleMs, mayWork, logger } = parts;
   const worker = (
     kind: OutboxKind,
     batch: number,
     handle: (items: OutboxItem[], signal: AbortSignal) => Promise<void>,
     leaseMs = parts.leaseMs,
-  ) => new OutboxWorker({ store, kind, batch, leaseMs, idleMs, handle, logger });
+  ) => new OutboxWorker({ store, kind, batch, leaseMs, idleMs, mayWork, handle, logger });
   const each =
     (work: (item: OutboxItem, call: Call) => Promise<void>) =>
     (items: OutboxItem[], signal: AbortSignal) =>
