@@ -47,12 +47,13 @@ function start(url: string, env: Record<string, string> = {}): Promise<App> {
 async function until(transport: GrpcTransport, serving: boolean): Promise<void> {
   const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
   const wanted = serving ? SERVING : NOT_SERVING;
-  const stop = AbortSignal.timeout(20_000);
+  const stop = new AbortController();
   const watch = createClient(Health, transport).watch(
     { service: VectorStoreService.typeName },
-    { signal: stop },
+    { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(20_000)]) },
   );
-  for await (const { status } of watch) if (status === wanted) return;
+  for await (const { status } of watch) if (status === wanted) break;
+  stop.abort();
 }
 
 async function refusal(call: Promise<unknown>) {

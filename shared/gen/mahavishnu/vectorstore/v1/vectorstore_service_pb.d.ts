@@ -198,7 +198,8 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
   collection: string;
 
   /**
-   * 1 to 1,000 documents.
+   * 1 to 1,000 documents. They are a set, not a sequence: an id that stands here twice is an error
+   * of the later document, and updates are made before equal contents are looked for.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Document documents = 2;
    */
@@ -294,7 +295,7 @@ export declare type BulkUpsertRequest = Message<"mahavishnu.vectorstore.v1.BulkU
   collection: string;
 
   /**
-   * 1 to 1,000 documents.
+   * 1 to 1,000 documents, as in UpsertDocuments.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Document documents = 3;
    */
@@ -486,7 +487,7 @@ export declare type Hit = Message<"mahavishnu.vectorstore.v1.Hit"> & {
   vectorScore?: number | undefined;
 
   /**
-   * The text part of the score, 0 to 1; absent where the mode has none.
+   * The text part of the score, 0 to 1; absent where the mode or the query has none.
    *
    * @generated from field: optional float text_score = 4;
    */
@@ -657,7 +658,7 @@ export declare type ListDocumentsRequest = Message<"mahavishnu.vectorstore.v1.Li
   filter?: Filter | undefined;
 
   /**
-   * At most this many, 1 to 1,000, default 100.
+   * At most this many, 1 to 1,000, default 100. A page of large documents holds fewer.
    *
    * @generated from field: int32 page_size = 3;
    */
@@ -923,7 +924,8 @@ export enum SearchMode {
   TEXT = 2,
 
   /**
-   * By both.
+   * By both: the best of each, with the mean of both scores. Where the document has no vector, or
+   * the query no word that can be searched for, the other part is the whole score.
    *
    * @generated from enum value: SEARCH_MODE_HYBRID = 3;
    */
