@@ -31,13 +31,13 @@ export class Catalogue {
   /** Adds records; pauses between them, so that other calls get their turn. */
   async add(records: readonly StoredRecord[], breathe: Breathe = createBreathe()): Promise<void> {
     for (const record of records) {
-      const counts = new Map<string, number>();
+      const found: string[] = [];
       for (const piece of pieces(record.content)) {
-        for (const word of words(piece)) counts.set(word, (counts.get(word) ?? 0) + 1);
+        for (const word of words(piece)) found.push(word);
         await breathe();
       }
       // From here on nothing waits: a search between two records sees whole entries only.
-      this.text.add(counts);
+      this.text.add(found);
       const hash = contentHash(record.content);
       this.entries.push({ record, hash });
       if (!this.contents.has(hash) && record.content.trim() !== "") {

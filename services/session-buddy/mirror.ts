@@ -52,7 +52,7 @@ export interface MirrorStatus {
 }
 
 /** Reading may use this share of the time at most, however large the file is. */
-const readingShare = 1 / 20;
+const readingShare = 1 / 10;
 
 /**
  * Keeps the catalogue in step with a file that other programs write. Nothing holds the file between
