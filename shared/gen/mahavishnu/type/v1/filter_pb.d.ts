@@ -144,7 +144,8 @@ export declare type Condition = Message<"mahavishnu.type.v1.Condition"> & {
   } | {
     /**
      * A metadata list that holds this value, or a metadata object that holds all entries of this
-     * object; elements and entries are compared whole. On a text column: the text contains this text, letter case ignored.
+     * object; elements and entries are compared whole. On a text column: the text contains this
+     * text, letter case ignored.
      *
      * @generated from field: google.protobuf.Value contains = 6;
      */
