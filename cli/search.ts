@@ -66,7 +66,7 @@ function printResponse({ results, sourceReports }: UnifiedSearchResponse): void 
       one.foundIn.map(sourceName).join(" + ") || sourceName(one.source),
       MemoryType[one.memoryType].toLowerCase(),
       origin(one),
-      excerpt(one.content, 200),
+      excerpt(one.content, 120),
     ]);
     print(renderTable(["score", "source", "type", "from", "content"], rows));
   }

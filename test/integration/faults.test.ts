@@ -58,14 +58,22 @@ async function storeUntil(stopped: () => boolean, label: string): Promise<string
   return acknowledged;
 }
 
+/** How many of the ids the store has, once it answers: a restarted database takes a moment. */
 async function present(ids: readonly string[]): Promise<number> {
   using store = open("vector-store");
+  const deadline = AbortSignal.timeout(60_000);
   let found = 0;
-  for (let start = 0; start < ids.length; start += 500) {
-    const { documents } = await store.unary<{ documents: PlainMessage[] }>("GetDocuments", {
-      ids: ids.slice(start, start + 500),
-    });
-    found += documents.length;
+  for (let start = 0; start < ids.length; ) {
+    try {
+      const { documents } = await store.unary<{ documents: PlainMessage[] }>("GetDocuments", {
+        ids: ids.slice(start, start + 500),
+      });
+      found += documents.length;
+      start += 500;
+    } catch (error) {
+      if ((error as { code?: number }).code !== 14) throw error;
+      await sleep(200, deadline);
+    }
   }
   return found;
 }

@@ -151,7 +151,8 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
   score: number;
 
   /**
-   * Where it comes from; where several sources hold it, the one with the higher score.
+   * Where it comes from. Where several sources hold it: SESSION_BUDDY for insights, which are at
+   * home there, else the one with the higher score.
    *
    * @generated from field: mahavishnu.memory.v1.Source source = 4;
    */
@@ -226,6 +227,14 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
    * @generated from field: string repo_id = 14;
    */
   repoId: string;
+
+  /**
+   * Its id in Mahavishnu's own memory, for GetMemory and DeleteMemory. Empty: only another source
+   * holds it.
+   *
+   * @generated from field: string memory_id = 15;
+   */
+  memoryId: string;
 };
 
 /**
