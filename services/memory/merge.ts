@@ -36,14 +36,18 @@ export function mergeHits(
 function fold(same: readonly RankedHit[]): MergedHit {
   const [best] = same;
   if (best === undefined) throw new RangeError("nothing to fold");
-  // Insights are at home in Session-Buddy: ours is the copy that is there when it is not.
+  // Insights are at home in Session-Buddy: ours is the copy that is there when it is not, and
+  // that knows more of where the insight came from.
   const home = same.find((hit) => hit.memoryType === "insight" && hit.source === "session_buddy");
-  const shown = home ?? best;
+  const ours = same.find((hit) => hit.source === "postgresql");
+  const { id, source } = home ?? best;
   return {
-    ...shown,
+    ...(home === undefined ? best : (ours ?? home)),
+    id,
+    source,
     score: best.score,
-    foundIn: [...new Set([shown.source, ...same.map((hit) => hit.source)])],
-    memoryId: same.find((hit) => hit.source === "postgresql")?.id,
+    foundIn: [...new Set([source, ...same.map((hit) => hit.source)])],
+    memoryId: ours?.id,
   };
 }
 

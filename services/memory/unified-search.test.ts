@@ -37,12 +37,18 @@ describe("one question", () => {
     expect(sourceReports.every(({ latency }) => latency !== undefined)).toBe(true);
     expect(results.map(({ memoryType, foundIn }) => [memoryType, foundIn])).toEqual(
       expect.arrayContaining([
-        [MemoryType.INSIGHT, [POSTGRESQL, SESSION_BUDDY]],
+        [MemoryType.INSIGHT, [SESSION_BUDDY, POSTGRESQL]],
         [MemoryType.AGENT, [POSTGRESQL]],
       ]),
     );
     expect(results).toHaveLength(2);
-    expect(results[0]).toMatchObject({ score: 1, sourceSystem: "mahavishnu", repoId: "r" });
+    expect(results[0]).toMatchObject({
+      score: 1,
+      source: SESSION_BUDDY,
+      memoryId: expect.stringMatching(/./),
+      sourceSystem: "mahavishnu",
+      repoId: "r",
+    });
   });
 
   it("goes to both with the query's vector and model", async () => {
