@@ -42,7 +42,7 @@ describe("one question", () => {
       ]),
     );
     expect(results).toHaveLength(2);
-    expect(results[0]).toMatchObject({
+    expect(results.find((one) => one.memoryType === MemoryType.INSIGHT)).toMatchObject({
       score: 1,
       source: SESSION_BUDDY,
       memoryId: expect.stringMatching(/./),
