@@ -165,3 +165,9 @@ test("a file with an HNSW index is read and not written", async () => {
   expect((await bridge.getStatus({})).message).toContain("HNSW");
   expect(await readdir(folder)).not.toContain("reflection.duckdb.wal");
 });
+
+test("a file without records is behind in nothing", async () => {
+  const bridge = await start("select 1");
+  const query = { query: "zebra", vector: { values: [1, 0] }, model: "animals" };
+  expect(await bridge.searchReflections(query)).toMatchObject({ hits: [], stale: false });
+});

@@ -70,6 +70,8 @@ export class ReflectionSearch {
       catalogue,
       signal,
     );
+    // Where there is nothing to embed, nothing is behind.
+    if (catalogue.contents.size === 0) return found;
     if (model !== vector.model) {
       staleness.push(`no record has a vector of "${vector.model}" yet; found by text`);
     } else if (dimension !== undefined && dimension !== vector.values.length) {
