@@ -211,6 +211,16 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: string model = 3;
    */
   model: string;
+
+  /**
+   * Write nothing but the vectors, into documents that exist: each document names its `id` and
+   * brings its `content` and `vector`, other fields are ignored. Where the stored content is
+   * another by now, the item fails with ABORTED, reason CONFLICT; where there is no such document,
+   * with NOT_FOUND. The outcome of the others is UPDATED.
+   *
+   * @generated from field: bool vectors_only = 4;
+   */
+  vectorsOnly: boolean;
 };
 
 /**
