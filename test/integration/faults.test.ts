@@ -1,12 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { embeddedPostgres } from "../../deploy/local/free-ports.ts";
 import { serviceEntries } from "../../deploy/local/services.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import { startTestPlatform, type TestPlatform } from "../harness/platform.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import { type PlainMessage, StockClient } from "../harness/stock-client.ts";
 
-/** A configured PostgreSQL is used as it is; without one the embedded one is among the victims. */
-const postgresUrl = undefined;
 let running: TestPlatform | undefined;
 
 afterEach(async () => {
@@ -78,34 +76,43 @@ async function present(ids: readonly string[]): Promise<number> {
   return found;
 }
 
-describe("a process that is killed during a bulk store", () => {
-  it("costs no acknowledged memory, whichever it is", async () => {
-    running = await startTestPlatform({ postgresUrl });
-    const { platform, events } = running;
-    const victims = [...serviceEntries.map((entry) => entry.name), embeddedPostgres];
-    for (const victim of victims) {
-      let stop = false;
-      const storing = storeUntil(() => stop, victim);
-      await sleep(1_000);
-      const before = platform.process(victim).pid;
-      platform.process(victim).kill("SIGKILL");
-      await sleep(500);
-      for (const { name } of serviceEntries) await platform.untilServing(name, 60_000);
-      await sleep(500);
-      stop = true;
-      const ids = [...new Set(await storing)];
-      expect(platform.process(victim).pid, victim).not.toBe(before);
-      expect(ids.length, victim).toBeGreaterThan(20);
-      expect(await present(ids), victim).toBe(ids.length);
-    }
-    const restarted = events.map((event) => event.name);
-    for (const victim of victims) expect(restarted).toContain(victim);
-  }, 300_000);
-});
+describeEachStore(
+  "a process that is killed during a bulk store",
+  (kind, database) => {
+    it("costs no acknowledged memory, whichever it is", async () => {
+      running = await startTestPlatform({
+        // On PGlite the platform brings its own, which is among the victims.
+        postgresUrl: kind === "postgres" ? database().url : undefined,
+      });
+      const { platform, events } = running;
+      const victims = platform.processNames;
+      for (const victim of victims) {
+        let stop = false;
+        const storing = storeUntil(() => stop, victim);
+        await sleep(1_000);
+        const before = platform.process(victim).pid;
+        platform.process(victim).kill("SIGKILL");
+        await sleep(500);
+        for (const { name } of serviceEntries) await platform.untilServing(name, 60_000);
+        await sleep(500);
+        stop = true;
+        const ids = [...new Set(await storing)];
+        expect(platform.process(victim).pid, victim).not.toBe(before);
+        expect(ids.length, victim).toBeGreaterThan(20);
+        expect(await present(ids), victim).toBe(ids.length);
+      }
+      const restarted = events.map((event) => event.name);
+      for (const victim of victims) expect(restarted).toContain(victim);
+      await running[Symbol.asyncDispose]();
+      running = undefined;
+    }, 300_000);
+  },
+  { migrations: null },
+);
 
 describe("with session-buddy stopped", () => {
   it("UnifiedSearch answers from PostgreSQL within its deadline and says so", async () => {
-    running = await startTestPlatform({ postgresUrl });
+    running = await startTestPlatform();
     using memory = open("memory");
     await memory.unary("StoreMemory", {
       memory: {
@@ -114,13 +121,11 @@ describe("with session-buddy stopped", () => {
       },
     });
     await running.platform.process("session-buddy").stop(5_000);
-    const startedAt = performance.now();
     const answer = await memory.unary<{ results: PlainMessage[]; source_reports: PlainMessage[] }>(
       "UnifiedSearch",
       { query: "where is the build cache?" },
       { timeoutMs: 2_000 },
     );
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
     expect(answer.results[0]).toMatchObject({ source: "SOURCE_POSTGRESQL" });
     expect(answer.source_reports).toMatchObject([
       { source: "SOURCE_POSTGRESQL", status: "SOURCE_STATUS_OK" },
@@ -129,7 +134,7 @@ describe("with session-buddy stopped", () => {
   }, 120_000);
 
   it("an insight waits, and is delivered once when session-buddy is back", async () => {
-    running = await startTestPlatform({ postgresUrl });
+    running = await startTestPlatform();
     const bridge = running.platform.process("session-buddy");
     await bridge.stop(5_000);
     using memory = open("memory");
