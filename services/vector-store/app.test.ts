@@ -209,6 +209,52 @@ describe("vector-store", () => {
     }
   });
 
+  test("writes vectors alone, each refusal in its place", async () => {
+    const tenant = newTenant();
+    const vector = { values: vectorOf(1) };
+    const stored = document("text", { id: "a", agentId: "agent", metadata: { n: 1 } });
+    const others = [document("other", { id: "b" }), document("third", { id: "c" })];
+    await client.upsertDocuments({ documents: [stored, ...others] }, tenant);
+    const documents = [
+      { id: "a", content: "text", vector },
+      { id: "b", content: "as it was", vector },
+      { id: "nobody", content: "text", vector },
+      { content: "", vector: { values: [] } },
+      { id: "c", content: "third" },
+      { id: "c", content: "third", vector: { values: [1, 2] } },
+      { id: "a", content: "text", vector },
+    ];
+    const write = { documents, model, vectorsOnly: true };
+    const { results } = await client.upsertDocuments(write, tenant);
+    expect(results[0]).toMatchObject({ id: "a", outcome: UpsertOutcome.UPDATED });
+    const refused = (code: Code, reason: ErrorReason, field: string) => ({
+      outcome: UpsertOutcome.UNSPECIFIED,
+      error: { code, reason, field },
+    });
+    const { CONFLICT, MEMORY_NOT_FOUND, INVALID_FIELD, DIMENSION_MISMATCH } = ErrorReason;
+    expect(results.slice(1)).toMatchObject([
+      { id: "b", ...refused(Code.Aborted, CONFLICT, "documents[1].content") },
+      { id: "nobody", ...refused(Code.NotFound, MEMORY_NOT_FOUND, "documents[2].id") },
+      { id: "", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[3].id") },
+      { id: "c", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[4].vector") },
+      { id: "c", ...refused(Code.FailedPrecondition, DIMENSION_MISMATCH, "") },
+      { id: "a", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[6].id") },
+    ]);
+    for (const field of ["content", "vector"]) {
+      expect(results[3]?.error?.message).toContain(`documents[3].${field}`);
+    }
+    const read = await client.getDocuments({ ids: ["a", "b"], includeVectors: true }, tenant);
+    expect(read.documents[0]).toMatchObject({ agentId: "agent", metadata: { n: 1 }, vector });
+    expect(read.documents[1]).toMatchObject({ content: "other" });
+    expect(read.documents[1]?.vector).toBeUndefined();
+    expect(await refusal(client.upsertDocuments({ ...write, model: "" }, tenant))).toMatchObject({
+      fields: ["model"],
+    });
+    expect(
+      await refusal(client.upsertDocuments({ ...write, model: "model-b" }, tenant)),
+    ).toMatchObject({ reason: "MODEL_MISMATCH" });
+  });
+
   test("refuses the whole write where it has no size, no model, or another one", async () => {
     const tenant = newTenant();
     const documents = [document("a", { vector: { values: vectorOf(1) } })];

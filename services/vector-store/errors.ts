@@ -41,6 +41,25 @@ export class DuplicateContentError extends DomainError {
   }
 }
 
+/** A vector came for a content that the document no longer has. */
+export class ContentChangedError extends DomainError {
+  override readonly name = "ContentChangedError";
+
+  constructor(id: string) {
+    super("aborted", "CONFLICT", `the document ${id} has another content by now`, {
+      facts: { id },
+    });
+  }
+}
+
+export class DocumentNotFoundError extends DomainError {
+  override readonly name = "DocumentNotFoundError";
+
+  constructor(id: string) {
+    super("not_found", "MEMORY_NOT_FOUND", `there is no document ${id}`, { facts: { id } });
+  }
+}
+
 /** Other writers kept changing the same documents for longer than it is sensible to go on. */
 export class WriteConflictError extends DomainError {
   override readonly name = "WriteConflictError";

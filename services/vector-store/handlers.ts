@@ -19,6 +19,7 @@ import { parseFilter } from "./rpc/parse-filter.ts";
 import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
 import { parseSelection } from "./rpc/parse-selection.ts";
 import { upsert } from "./rpc/upsert.ts";
+import { upsertVectors } from "./rpc/upsert-vectors.ts";
 import type { DocumentStore } from "./store.ts";
 
 export interface HandlerParts {
@@ -76,7 +77,8 @@ export function vectorStoreHandlers({
 
     async upsertDocuments(request, context) {
       const { tenant, signal } = callContext(context);
-      const results = await upsert(store, tenant, request, signal);
+      const write = request.vectorsOnly ? upsertVectors : upsert;
+      const results = await write(store, tenant, request, signal);
       metrics.stored(results);
       return { results };
     },

@@ -4,7 +4,7 @@ import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError, sqlStates } from "../../shared/postgres/sql-errors.ts";
 import { type Collection, requireDimension, requireModel } from "./collection.ts";
 import { CollectionCache } from "./collection-cache.ts";
-import type { StoredDocument, WriteResult } from "./document.ts";
+import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
 import { CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
@@ -15,7 +15,15 @@ import type { Statement } from "./sql/parameters.ts";
 import { countStatement, deleteStatement, getStatement, listStatement } from "./sql/read-sql.ts";
 import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
-import type { DocumentPage, DocumentStore, DocumentWrite, ListQuery, Selection } from "./store.ts";
+import { writeVectors } from "./sql/vector-writes.ts";
+import type {
+  DocumentPage,
+  DocumentStore,
+  DocumentWrite,
+  ListQuery,
+  Selection,
+  VectorWrite,
+} from "./store.ts";
 
 const collectionLifetimeMs = 2_000;
 const preparedStatements = 100;
@@ -68,7 +76,7 @@ export class PostgresDocumentStore implements DocumentStore {
     const once = () =>
       this.#database.transaction(
         async (tx) => {
-          if (claims) await this.#claim(tx, write);
+          if (claims) await this.#claim(tx, write.collection, write.model);
           return await new DocumentWrites(tx, tenant, vectorOid).run(write.documents);
         },
         { signal },
@@ -85,6 +93,25 @@ export class PostgresDocumentStore implements DocumentStore {
         await sleep(Math.random() * attempt * 10, signal);
       }
     }
+  }
+
+  async writeVectors(
+    tenant: string,
+    { collection: name, model, vectors }: VectorWrite,
+    signal?: AbortSignal,
+  ): Promise<VectorOutcome[]> {
+    const collection = await this.collection(name, signal);
+    requireModel(collection, model);
+    const vectorOid = await this.#database.vectorOid(signal);
+    const once = () =>
+      this.#database.transaction(
+        async (tx) => {
+          if (collection.embeddingModel === undefined) await this.#claim(tx, name, model);
+          return await writeVectors(tx, tenant, vectors, vectorOid);
+        },
+        { signal },
+      );
+    return await withRetry(once, { signal });
   }
 
   async search(
@@ -156,7 +183,7 @@ export class PostgresDocumentStore implements DocumentStore {
    * Makes the collection belong to the write's model, unless it has one by now. The row lock lets
    * one of several first writers through; the others then see its model.
    */
-  async #claim(tx: Queryable, { collection: name, model }: DocumentWrite): Promise<void> {
+  async #claim(tx: Queryable, name: string, model: string | undefined): Promise<void> {
     if (model === undefined) throw new Error("vectors without a model");
     const { rowCount } = await tx.query(
       "update collections set embedding_model = $2 where name = $1 and embedding_model is null",

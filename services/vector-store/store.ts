@@ -1,5 +1,11 @@
 import type { Collection } from "./collection.ts";
-import type { NewDocument, StoredDocument, WriteResult } from "./document.ts";
+import type {
+  NewDocument,
+  NewVector,
+  StoredDocument,
+  VectorOutcome,
+  WriteResult,
+} from "./document.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
 
@@ -9,6 +15,13 @@ export interface DocumentWrite {
   /** The model of the vectors; needed where a document has one. */
   readonly model: string | undefined;
   readonly documents: readonly NewDocument[];
+}
+
+/** Vectors for documents that exist, no id twice, and each of the collection's dimension. */
+export interface VectorWrite {
+  readonly collection: string;
+  readonly model: string;
+  readonly vectors: readonly NewVector[];
 }
 
 export interface ListQuery {
@@ -61,6 +74,14 @@ export interface DocumentStore {
    * later. Fails with WriteConflictError where others keep changing the same documents.
    */
   write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]>;
+
+  /**
+   * Gives documents their vectors, in place of those that they have, where the content is still
+   * the one that the vector was made from; nothing else of a document changes but its time of
+   * update. Committed when this resolves; one outcome a vector, in their order. Claims a collection
+   * and fails with ModelMismatchError as `write` does.
+   */
+  writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]>;
 
   /**
    * Best first, equal scores by id. The filter is applied before the limit, `minScore` after

@@ -214,9 +214,12 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
 
   /**
    * Write nothing but the vectors, into documents that exist: each document names its `id` and
-   * brings its `content` and `vector`, other fields are ignored. Where the stored content is
-   * another by now, the item fails with ABORTED, reason CONFLICT; where there is no such document,
-   * with NOT_FOUND. The outcome of the others is UPDATED.
+   * brings its `content` and `vector`, all three required; other fields are ignored. The vector
+   * takes the place of one that is there. Nothing else of the stored document changes but its
+   * `update_time`. Where the stored content is another by now, the item fails with ABORTED, reason
+   * CONFLICT; where there is no such document, or an expired one, with NOT_FOUND, reason
+   * MEMORY_NOT_FOUND. The outcome of the others is UPDATED. `model` is required and checked as for
+   * other writes.
    *
    * @generated from field: bool vectors_only = 4;
    */
