@@ -170,6 +170,36 @@ describe("conversation turns", () => {
     expect(await suite.listTurns()).toHaveLength(1);
   });
 
+  it("are taken back by the worker when the store refuses what was left open", async () => {
+    await suite.start({ MAHAVISHNU_MEMORY_PROBE_INTERVAL_MS: "60000" });
+    suite.peers.moods.vectorStore = "down";
+    const request = turnOf("taken", { requestId: "r1" });
+    await failure(suite.client.storeConversationTurn(request));
+    expect(await suite.listTurns()).toHaveLength(1);
+    await suite.stop();
+    suite.peers.moods.vectorStore = "up";
+    suite.peers.vectorStore.taken.add("taken");
+    await suite.makeDue();
+    await suite.start();
+    await eventually(async () => (await suite.waiting()) === 0);
+    expect(await suite.listTurns()).toEqual([]);
+    expect(suite.peers.vectorStore.size).toBe(0);
+  });
+
+  it("bring a vector to what the store writes after they were taken back", async () => {
+    await suite.start({ MAHAVISHNU_MEMORY_PROBE_INTERVAL_MS: "60000" });
+    suite.peers.moods.embedding = "down";
+    suite.peers.vectorStore.losesAnswers = true;
+    await failure(suite.client.storeConversationTurn(turnOf(telling)));
+    expect(await suite.listTurns()).toEqual([]);
+    expect(suite.peers.vectorStore.size).toBe(2);
+    suite.peers.vectorStore.losesAnswers = false;
+    suite.peers.moods.embedding = "up";
+    await suite.makeDue();
+    await eventually(() => suite.peers.vectorStore.all.every(({ vector }) => vector !== undefined));
+    await eventually(async () => (await suite.waiting()) === 0);
+  });
+
   it("are completed by the worker when the process dies in the midst", async () => {
     await suite.start({ MAHAVISHNU_MEMORY_PROBE_INTERVAL_MS: "60000" });
     suite.peers.moods.vectorStore = "down";

@@ -149,6 +149,17 @@ describe("StoreMemory", () => {
     expect(reasonOf(error)).toBe("REQUEST_ID_REUSED");
   });
 
+  it("forgets what was refused, whatever the reason, so that it is never applied later", async () => {
+    suite.peers.vectorStore.taken.add("taken");
+    const store = () =>
+      suite.client.storeMemory({ ...agentMemory("taken", { id: "mine" }), requestId: "r1" });
+    const error = await failure(store());
+    expect([error.code, reasonOf(error)]).toEqual([Code.AlreadyExists, "DUPLICATE_CONTENT"]);
+    expect(await suite.waiting()).toBe(0);
+    suite.peers.vectorStore.taken.clear();
+    expect((await store()).memory?.id).toBe("mine");
+  });
+
   it("stores the insights of a content too", async () => {
     const { insights } = await suite.client.storeMemory(agentMemory(telling));
     expect(insights).toMatchObject([

@@ -3,6 +3,7 @@ import type { Logger } from "../../shared/logging.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import { type Call, within } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
+import { isTransient } from "./errors.ts";
 import type { Operations } from "./operations.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
@@ -109,7 +110,13 @@ async function completeOperation(
   call: Call,
 ): Promise<void> {
   if (item.kind !== "operation") return;
-  await operations.complete(call, item.operation);
+  try {
+    await operations.complete(call, item.operation);
+  } catch (error) {
+    if (isTransient(error)) throw error;
+    logger.warn({ err: error, operation: item.id }, "took back what was refused for good");
+    return;
+  }
   logger.info({ tenant: item.tenant, operation: item.id }, "completed what was cut off");
 }
 

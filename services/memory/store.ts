@@ -95,9 +95,15 @@ export interface OperationStore {
 
   /**
    * Takes the operation back: its turn, its request id and itself. False, with nothing done,
-   * where it was finished meanwhile.
+   * where it was finished meanwhile. Documents in `late` may be written yet: they are queued for
+   * the vector that they would lack, and stay, since others may come to share them.
    */
-  abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean>;
+  abandon(
+    tenant: string,
+    operation: Operation,
+    late: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean>;
 
   /** The operation that a request began and that is not finished. */
   openOperation(

@@ -175,16 +175,18 @@ describeEachStore("memory store", (_kind, database) => {
       const request = key("r1");
       const begun = operation({ turnId: spoken.id, request });
       await store.begin(tenant, begun, { turn: spoken, request, graceMs: longMs });
-      expect(await store.abandon(tenant, begun)).toBe(true);
+      const late = [{ memoryId: "late", dedupScope: "scope" }];
+      expect(await store.abandon(tenant, begun, late)).toBe(true);
       expect(await store.turn(tenant, spoken.id)).toBeUndefined();
       expect(await requestOf(tenant, request)).toBeUndefined();
-      expect(await waiting()).toEqual({});
+      expect(await takeAll("embedding")).toMatchObject(late);
+      expect(await waiting()).toEqual({ embedding: 1 });
 
       const second = operation({ turnId: spoken.id });
       await store.begin(tenant, second, { turn: spoken, graceMs: longMs });
       const end = { subject: "m", deduplicated: false, withoutVector: [] };
       await store.finish(tenant, second, end);
-      expect(await store.abandon(tenant, second)).toBe(false);
+      expect(await store.abandon(tenant, second, late)).toBe(false);
       expect(await store.turn(tenant, spoken.id)).toBeDefined();
     });
 

@@ -7,6 +7,7 @@ import type {
   Operation,
   OperationEnd,
   OperationStore,
+  PendingEmbedding,
   RequestKey,
 } from "../store.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
@@ -93,7 +94,12 @@ export class PostgresOperationStore implements OperationStore {
     return withRetry(() => this.#postgres.transaction(finish, { signal }), { signal });
   }
 
-  async abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean> {
+  async abandon(
+    tenant: string,
+    operation: Operation,
+    late: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const abandon = async (tx: Queryable) => {
       if (!(await removeOperation(tx, tenant, operation.id, signal))) return false;
       await tx.query(
@@ -107,6 +113,7 @@ export class PostgresOperationStore implements OperationStore {
         [tenant, operation.request?.method ?? "", operation.request?.requestId ?? "", operation.id],
         signal,
       );
+      await queueEmbeddings(tx, tenant, late, 0, signal);
       return true;
     };
     return withRetry(() => this.#postgres.transaction(abandon, { signal }), { signal });
