@@ -436,6 +436,39 @@ describe("vector-store", () => {
     expect(await refusal(client.batchSearch(unknown))).toMatchObject({ code: Code.NotFound });
   });
 
+  test("large documents are found and read in bounds", async () => {
+    const tenant = newTenant();
+    const ids = Array.from({ length: 18 }, (_, i) => `doc-${i}`);
+    for (const id of ids) {
+      const content = `zebra ${id} `.padEnd(1_048_576, "x");
+      await client.upsertDocuments({ documents: [document(content, { id })] }, tenant);
+    }
+    const { hits } = await client.search({ text: "zebra", limit: 100 }, tenant);
+    expect(hits.length).toBeGreaterThan(5);
+    expect(await refusal(client.getDocuments({ ids }, tenant))).toMatchObject({
+      code: Code.ResourceExhausted,
+      reason: "MESSAGE_TOO_LARGE",
+    });
+    const search = { text: "zebra", limit: 100 };
+    const few = await client.batchSearch({ searches: [search, search, search] }, tenant);
+    for (const { result } of few.results) {
+      expect(result.case === "response" && result.value.hits.length).toBe(3);
+    }
+    const nothing = { text: "unicorn" };
+    const searches = [...Array(18).fill(search), nothing];
+    const { results } = await client.batchSearch({ searches }, tenant);
+    const answered = results.filter(({ result }) => result.case === "response");
+    expect(answered.length).toBeGreaterThan(10);
+    expect(results.at(-1)?.result.case).toBe("response");
+    for (const { result } of results) {
+      if (result.case === "response") continue;
+      expect(result.value).toMatchObject({
+        code: Code.ResourceExhausted,
+        reason: ErrorReason.MESSAGE_TOO_LARGE,
+      });
+    }
+  });
+
   test("lists in pages; a token belongs to its question", async () => {
     const tenant = newTenant();
     const ids = Array.from({ length: 7 }, (_, i) => `d${i}`);

@@ -60,6 +60,18 @@ export class DocumentNotFoundError extends DomainError {
   }
 }
 
+/** What was asked for is larger than a message; `remedy` says what to ask for instead. */
+export class AnswerTooLargeError extends DomainError {
+  override readonly name = "AnswerTooLargeError";
+
+  constructor(limitBytes: number, remedy: string) {
+    const message = `the documents have more than ${limitBytes} bytes together: ${remedy}`;
+    super("resource_exhausted", "MESSAGE_TOO_LARGE", message, {
+      facts: { limit_bytes: String(limitBytes) },
+    });
+  }
+}
+
 /** Other writers kept changing the same documents for longer than it is sensible to go on. */
 export class WriteConflictError extends DomainError {
   override readonly name = "WriteConflictError";

@@ -4,8 +4,10 @@ import type { Logger } from "../../shared/logging.ts";
 import { callContext } from "../../shared/rpc/call-context.ts";
 import { itemError } from "../../shared/rpc/item-error.ts";
 import type { ServiceImpl } from "../../shared/rpc/service.ts";
+import { AnswerBudget, maxReadBytes } from "./answer-budget.ts";
 import { concurrently } from "./concurrently.ts";
 import { collectionMessage, documentMessage, hitMessage, modeMessage } from "./convert.ts";
+import { AnswerTooLargeError } from "./errors.ts";
 import type { VectorStoreMetrics } from "./metrics.ts";
 import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
 import { bulkUpsert } from "./rpc/bulk-upsert.ts";
@@ -33,6 +35,7 @@ export interface HandlerParts {
 }
 
 const maxIdsRead = 1_000;
+const fewerSearches = "send fewer searches at once";
 
 /** What is served; the methods left out answer UNIMPLEMENTED. */
 export function vectorStoreHandlers({
@@ -114,16 +117,22 @@ export function vectorStoreHandlers({
       violations.throwIfAny();
       // An unknown collection fails the call, not each of its searches.
       const collection = await store.collection(name, signal);
+      const budget = new AnswerBudget(request.searches.length);
       const results = await concurrently(request.searches, batchInFlight, async (search, i) => {
+        let finished = false;
         try {
-          const query = parseSearch(search, `searches[${i}].`);
+          const query = parseSearch(search, budget.share, `searches[${i}].`);
           const hits = await metrics.timed(query.mode, () =>
             store.search(tenant, collection.name, query, signal),
           );
+          finished = true;
+          const bytes = hits.reduce((sum, hit) => sum + hit.bytes, 0);
+          if (!budget.finish(bytes)) throw new AnswerTooLargeError(maxReadBytes, fewerSearches);
           const value = { hits: hits.map(hitMessage), mode: modeMessage(query) };
           return { result: { case: "response" as const, value } };
         } catch (error) {
           if (signal.aborted) throw error;
+          if (!finished) budget.finish(0);
           const value = itemError(error, undefined, { onUnexpected });
           return { result: { case: "error" as const, value } };
         }

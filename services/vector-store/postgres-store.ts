@@ -2,10 +2,11 @@ import { sleep } from "../../shared/lifecycle.ts";
 import type { Postgres, Queryable } from "../../shared/postgres/postgres.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError, sqlStates } from "../../shared/postgres/sql-errors.ts";
+import { maxReadBytes } from "./answer-budget.ts";
 import { type Collection, requireDimension, requireModel } from "./collection.ts";
 import { CollectionCache } from "./collection-cache.ts";
 import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
-import { CollectionNotFoundError, WriteConflictError } from "./errors.ts";
+import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
 import { type CollectionRow, collectionColumns, collectionOfRow } from "./sql/collection-row.ts";
@@ -34,6 +35,7 @@ interface HitRow extends DocumentRow {
   readonly score: number;
   readonly vector_score: number | null;
   readonly text_score: number | null;
+  readonly bytes: number;
 }
 
 /** Collections and documents in the tables `collections` and `memories`. */
@@ -129,6 +131,7 @@ export class PostgresDocumentStore implements DocumentStore {
       score: row.score,
       vectorScore: row.vector_score ?? undefined,
       textScore: row.text_score ?? undefined,
+      bytes: row.bytes,
     }));
   }
 
@@ -140,7 +143,13 @@ export class PostgresDocumentStore implements DocumentStore {
     signal?: AbortSignal,
   ): Promise<StoredDocument[]> {
     await this.collection(collection, signal);
-    const rows = await this.#rows<DocumentRow>(getStatement(tenant, ids, includeVectors), signal);
+    const rows = await this.#rows<DocumentRow & { bytes: number }>(
+      getStatement(tenant, ids, includeVectors),
+      signal,
+    );
+    if ((rows[0]?.bytes ?? 0) > maxReadBytes) {
+      throw new AnswerTooLargeError(maxReadBytes, "ask for fewer ids at once");
+    }
     const byId = new Map(rows.map((row) => [row.id, documentOfRow(row)]));
     return ids.map((id) => byId.get(id)).filter((one) => one !== undefined);
   }

@@ -86,7 +86,8 @@ export interface DocumentStore {
   /**
    * Best first, equal scores by id. The filter is applied before the limit, `minScore` after
    * scoring. VECTOR skips documents without a vector; TEXT finds those that hold any word of the
-   * query; HYBRID takes the best of both and knows both parts of each. Fails with
+   * query; HYBRID takes the best of both and knows both parts of each. Where the hits have more
+   * bytes than `maxBytes`, only the best that fit are read, and one at least. Fails with
    * DimensionMismatchError or ModelMismatchError.
    */
   search(
@@ -96,7 +97,10 @@ export interface DocumentStore {
     signal?: AbortSignal,
   ): Promise<Hit[]>;
 
-  /** In the order of the ids, unknown ones left out. */
+  /**
+   * In the order of the ids, unknown ones left out. Fails with AnswerTooLargeError, before any is
+   * read, where they are too large for one message.
+   */
   get(
     tenant: string,
     collection: string,

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
+import { maxAnswerBytes } from "../../services/vector-store/answer-budget.ts";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import { instantNow, parseInstant } from "../../services/vector-store/instant.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
@@ -33,7 +34,14 @@ describeEachStore("document store", (_, database) => {
   });
   const write = (tenant: string, ...documents: NewDocument[]) =>
     store.write(tenant, writeOf(...documents));
-  const unbound = { filter: undefined, limit: 10, minScore: 0, model, includeVectors: false };
+  const unbound = {
+    filter: undefined,
+    limit: 10,
+    minScore: 0,
+    model,
+    includeVectors: false,
+    maxBytes: maxAnswerBytes,
+  };
   const idsOf = async (tenant: string) =>
     (await store.list(tenant, collection, everything)).documents.map((one) => one.id);
   const read = async (tenant: string, id: string) => {
@@ -479,6 +487,18 @@ describeEachStore("document store", (_, database) => {
     const rest = await store.list(tenant, collection, { ...everything, after });
     expect([...first.documents, ...rest.documents].map((one) => one.id)).toEqual(ids);
     expect(rest.more).toBe(false);
+  });
+
+  test("documents that are too large together are refused before they are read", async () => {
+    const tenant = newTenant();
+    const ids = Array.from({ length: 18 }, (_, i) => `doc-${i}`);
+    for (const id of ids) await write(tenant, newDocument(id.padEnd(1_048_576, "x"), { id }));
+    const get = (asked: string[]) => store.get(tenant, collection, asked, true);
+    const tooLarge = { kind: "resource_exhausted", reason: "MESSAGE_TOO_LARGE" };
+    await expect(get(ids)).rejects.toMatchObject(tooLarge);
+    await expect(get(Array(18).fill("doc-0"))).rejects.toMatchObject(tooLarge);
+    const some = ids.slice(4, 18);
+    expect((await get([...some, "nobody"])).map((one) => one.id)).toEqual(some);
   });
 
   test("counts and deletes by filter, by ids, and all", async () => {

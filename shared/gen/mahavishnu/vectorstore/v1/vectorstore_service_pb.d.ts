@@ -404,7 +404,9 @@ export declare type SearchRequest = Message<"mahavishnu.vectorstore.v1.SearchReq
   filter?: Filter | undefined;
 
   /**
-   * At most this many hits, 1 to 1,000, default 10.
+   * At most this many hits, 1 to 1,000, default 10. There are fewer where they would not fit into
+   * one message: the best ones up to about 12 MiB of documents, and one at least. The searches of
+   * a batch share these bytes equally.
    *
    * @generated from field: int32 limit = 6;
    */
@@ -1034,7 +1036,8 @@ export declare const VectorStoreService: GenService<{
   },
   /**
    * Runs many searches of one collection. Answers stand in request order; a search that is not
-   * valid is answered by its error and does not fail the others.
+   * valid is answered by its error and does not fail the others; so is one whose best hit alone
+   * does not fit beside the hits of the others, by RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.BatchSearch
    */
@@ -1045,6 +1048,8 @@ export declare const VectorStoreService: GenService<{
   },
   /**
    * Reads documents by id, in the order of the request. Unknown and expired ids are left out.
+   * Fails with RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE, where the documents have more than
+   * about 15 MiB together: ask for fewer at once.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.GetDocuments
    */
