@@ -91,11 +91,16 @@ describe("vector-store", () => {
     const tenant = newTenant();
     await client.upsertDocuments({ documents: [document("one")] }, tenant);
     const { collection } = await client.getCollection({ name: "memories" }, tenant);
-    expect(collection).toMatchObject({ name: "memories", dimension: 768, documentCount: 1n });
+    expect(collection).toMatchObject({ name: "memories", dimension: 768, documentCount: 0n });
+    const includeCount = true;
+    const counted = await client.getCollection({ name: "memories", includeCount }, tenant);
+    expect(counted.collection?.documentCount).toBe(1n);
     expect(collection?.index).toBeUndefined();
     const { collections, nextPageToken } = await client.listCollections({}, tenant);
-    expect(collections.map((one) => one.name)).toEqual(["memories"]);
+    expect(collections).toMatchObject([{ name: "memories", documentCount: 0n }]);
     expect(nextPageToken).toBe("");
+    const all = await client.listCollections({ includeCount }, tenant);
+    expect(all.collections).toMatchObject([{ name: "memories", documentCount: 1n }]);
     expect(await refusal(client.getCollection({ name: "others" }))).toMatchObject({
       code: Code.NotFound,
       reason: "COLLECTION_NOT_FOUND",

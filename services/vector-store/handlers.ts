@@ -49,14 +49,16 @@ export function vectorStoreHandlers({
     logger.error({ err: error }, "an item of a batch failed by a fault of ours");
   };
   return {
-    async getCollection({ name }, context) {
+    async getCollection({ name, includeCount }, context) {
       const { tenant, signal } = callContext(context);
       const collection = await store.collection(parseCollectionName(name, "name"), signal);
-      const count = await store.count(tenant, collection.name, undefined, signal);
+      const count = includeCount
+        ? await store.count(tenant, collection.name, undefined, signal)
+        : undefined;
       return { collection: collectionMessage(collection, count) };
     },
 
-    async listCollections({ pageSize, pageToken }, context) {
+    async listCollections({ pageSize, pageToken, includeCount }, context) {
       const { tenant, signal } = callContext(context);
       const violations = new Violations();
       const size = requirePageSize(pageSize, violations);
@@ -67,7 +69,9 @@ export function vectorStoreHandlers({
       const page = found.slice(0, size);
       const collections = [];
       for (const one of page) {
-        const count = await store.count(tenant, one.name, undefined, signal);
+        const count = includeCount
+          ? await store.count(tenant, one.name, undefined, signal)
+          : undefined;
         collections.push(collectionMessage(one, count));
       }
       const last = page.at(-1);

@@ -53,7 +53,8 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
   index?: Index | undefined;
 
   /**
-   * Documents of the caller's tenant, expired ones left out.
+   * Documents of the caller's tenant, expired ones left out. 0 unless the request asks for it by
+   * `include_count`.
    *
    * @generated from field: int64 document_count = 6;
    */

@@ -68,6 +68,13 @@ export declare type GetCollectionRequest = Message<"mahavishnu.vectorstore.v1.Ge
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * Count the documents too, which reads all of the tenant's.
+   *
+   * @generated from field: bool include_count = 2;
+   */
+  includeCount: boolean;
 };
 
 /**
@@ -115,6 +122,13 @@ export declare type ListCollectionsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Count the documents of each collection too, which reads all of the tenant's.
+   *
+   * @generated from field: bool include_count = 3;
+   */
+  includeCount: boolean;
 };
 
 /**
