@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { InsightDelivery } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { sleep } from "../../shared/lifecycle.ts";
 import { reasonOf } from "../../shared/rpc/peer-errors.ts";
 import { eventually } from "./testing/running-service.ts";
 import {
@@ -45,6 +46,27 @@ describe("switches", () => {
 });
 
 describe("readiness", () => {
+  it("outlasts load that takes every connection for longer than a look waits", async () => {
+    await using blocker = suite.database.open({ poolSize: 1 });
+    let serving = true;
+    const release = Promise.withResolvers<void>();
+    const locked = Promise.withResolvers<void>();
+    const blocking = blocker.transaction(async (tx) => {
+      await tx.query("lock table agent_conversations");
+      locked.resolve();
+      await release.promise;
+    });
+    await locked.promise;
+    const waiting = Array.from({ length: 40 }, () => suite.listTurns());
+    for (let look = 0; look < 60 && serving; look++) {
+      await sleep(50);
+      serving = await suite.service.serving();
+    }
+    release.resolve();
+    await Promise.all([blocking, ...waiting]);
+    expect(serving).toBe(true);
+  });
+
   it("follows the store and not embedding or the bridge", async () => {
     suite.peers.moods.embedding = "down";
     suite.peers.moods.sessionBuddy = "down";
