@@ -82,7 +82,7 @@ export const memorySettings = {
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     on(),
-    "Off: memory records no metrics, health keeps no samples",
+    "Off: memory and the vector store record no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
 };

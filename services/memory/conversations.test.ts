@@ -1,6 +1,8 @@
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { InsightDelivery, Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { reasonOf } from "../../shared/rpc/peer-errors.ts";
 import { eventually } from "./testing/running-service.ts";
@@ -70,6 +72,13 @@ describe("conversation turns", () => {
     expect(mine.turns.map(({ content }) => content)).toEqual(["turn 2", "turn 4"]);
     const error = await failure(page("garbage"));
     expect(fieldsOf(error)).toEqual(["page_token"]);
+  });
+
+  it("are not declared idempotent, so that no client repeats one by itself", () => {
+    const { storeConversationTurn, storeMemory } = MemoryService.method;
+    const { IDEMPOTENCY_UNKNOWN, IDEMPOTENT } = MethodOptions_IdempotencyLevel;
+    expect(storeConversationTurn.idempotency).toBe(IDEMPOTENCY_UNKNOWN);
+    expect(storeMemory.idempotency).toBe(IDEMPOTENT);
   });
 
   it("name every field that is wrong at once", async () => {

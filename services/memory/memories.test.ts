@@ -160,6 +160,24 @@ describe("StoreMemory", () => {
     expect((await store()).memory?.id).toBe("mine");
   });
 
+  it("is told as it was written where it cannot be read back", async () => {
+    suite.peers.vectorStore.failsReads = true;
+    for (const more of [{}, { requestId: "r1" }]) {
+      const answer = await suite.client.storeMemory({
+        ...agentMemory(`durable ${Object.keys(more)}`, { metadata: { n: 1 } }),
+        ...more,
+      });
+      expect(answer).toMatchObject({ deduplicated: false, embeddingState: EmbeddingState.READY });
+      const stored = suite.peers.vectorStore.get(answer.memory?.id ?? "");
+      expect(answer.memory).toMatchObject({
+        content: stored?.content,
+        contentHash: stored?.contentHash,
+        metadata: { n: 1 },
+        agentId: "a",
+      });
+    }
+  });
+
   it("stores the insights of a content too", async () => {
     const { insights } = await suite.client.storeMemory(agentMemory(telling));
     expect(insights).toMatchObject([

@@ -38,7 +38,7 @@ export class Operations {
   readonly #documents: Documents;
   readonly #shareInsights: boolean;
   readonly #graceMs: number;
-  readonly #storeIsUp: () => boolean;
+  readonly #storeIsUp: () => Promise<boolean>;
   readonly #logger: Logger;
 
   constructor(parts: {
@@ -49,8 +49,8 @@ export class Operations {
     readonly shareInsights: boolean;
     /** How long the worker leaves an operation to the call that began it. */
     readonly graceMs: number;
-    /** Whether the vector store answered when it was last looked at. */
-    readonly vectorStoreIsUp: () => boolean;
+    /** Whether the vector store answers; briefly looked at where it did not before. */
+    readonly vectorStoreIsUp: () => Promise<boolean>;
     readonly logger: Logger;
   }) {
     this.#store = parts.store;
@@ -77,7 +77,7 @@ export class Operations {
   ): Promise<{ readonly known: KnownRequest } | OperationResult> {
     const operation = this.#plan(memories, details);
     // Before anything is recorded: a call that cannot succeed leaves nothing to be taken back.
-    if (!this.#storeIsUp()) {
+    if (!(await this.#storeIsUp())) {
       throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
     }
     const begun = await this.#store.begin(
@@ -139,7 +139,7 @@ export class Operations {
       call.tenant,
       operation,
       {
-        subject: first?.kind === "stored" ? first.id : "",
+        subject: first?.kind === "stored" ? first.id : undefined,
         deduplicated: first?.kind === "stored" && first.deduplicated,
         withoutVector,
       },

@@ -17,6 +17,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     begin: operations.begin.bind(operations),
     finish: operations.finish.bind(operations),
     abandon: operations.abandon.bind(operations),
+    knownRequest: operations.knownRequest.bind(operations),
     openOperation: operations.openOperation.bind(operations),
     purgeRequests: operations.purgeRequests.bind(operations),
     turn: conversations.turn.bind(conversations),

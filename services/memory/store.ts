@@ -39,7 +39,7 @@ export interface Operation {
   readonly id: string;
   /** What the caller stores, then the memories of the insights in it. */
   readonly documents: readonly NewMemory[];
-  /** How many of the documents the caller stores, at least 1. */
+  /** How many of the documents the caller stores; 0 where they were deleted meanwhile. */
   readonly mainCount: number;
   /** To be handed to Session-Buddy once the documents are stored. */
   readonly insights: readonly InsightToDeliver[];
@@ -49,8 +49,8 @@ export interface Operation {
 
 /** What became of an operation's first document, and which documents still need a vector. */
 export interface OperationEnd {
-  /** The id under which the first document's content is stored. */
-  readonly subject: string;
+  /** The id under which the first document's content is stored; undefined: it was deleted before. */
+  readonly subject: string | undefined;
   readonly deduplicated: boolean;
   readonly withoutVector: readonly PendingEmbedding[];
 }
@@ -104,6 +104,13 @@ export interface OperationStore {
     late: readonly PendingEmbedding[],
     signal?: AbortSignal,
   ): Promise<boolean>;
+
+  /** How a request ended, or will; undefined where it is unknown, forgotten or was taken back. */
+  knownRequest(
+    tenant: string,
+    key: Pick<RequestKey, "method" | "requestId">,
+    signal?: AbortSignal,
+  ): Promise<KnownRequest | undefined>;
 
   /** The operation that a request began and that is not finished. */
   openOperation(
@@ -258,7 +265,8 @@ export interface OutboxStore {
 export interface DeletionStore {
   /**
    * Removes all that belongs to these memories: turns and workflow executions that hold them,
-   * insights that wait, embeddings and operations' documents that wait. Leaves a mark per memory
+   * insights that wait, embeddings and operations' documents that wait, with operations that have
+   * none left. Leaves a mark per memory
    * until `deleted`. How many turns and executions went.
    */
   forget(

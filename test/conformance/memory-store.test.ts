@@ -493,6 +493,38 @@ describeEachStore("memory store", (_kind, database) => {
       expect(item?.kind === "operation" && item.operation.documents).toEqual([memory("m2")]);
     });
 
+    it("tells operations how many of the caller's documents are left, and ends empty ones", async () => {
+      const request = key("r1");
+      const documents = [memory("m1"), memory("m2"), memory("i1"), memory("i2")];
+      const insights = [insight("i1"), insight("i2")];
+      const begun = operation({ documents, mainCount: 2, insights, request });
+      await store.begin(tenant, begun, { request, graceMs: longMs });
+      await store.forget(tenant, ["m1", "i2"], 0);
+      const left = { documents: [memory("m2"), memory("i1")], insights: [insight("i1")] };
+      expect(await store.openOperation(tenant, request)).toEqual({
+        ...begun,
+        ...left,
+        mainCount: 1,
+      });
+      await store.forget(tenant, ["m2"], 0);
+      const rest = await store.openOperation(tenant, request);
+      expect(rest).toMatchObject({ documents: [memory("i1")], mainCount: 0 });
+      await store.forget(tenant, ["i1"], 0);
+      expect(await store.openOperation(tenant, request)).toBeUndefined();
+    });
+
+    it("leaves the request id of a deleted memory as it was", async () => {
+      const request = key("r1");
+      const begun = operation({ documents: [memory("m1"), memory("i1")], request });
+      await store.begin(tenant, begun, { request, graceMs: longMs });
+      await store.forget(tenant, ["m1"], 0);
+      const rest = await store.openOperation(tenant, request);
+      if (rest === undefined) throw new Error("the insight is left");
+      const end = { subject: undefined, deduplicated: false, withoutVector: [] };
+      expect(await store.finish(tenant, rest, end)).toBe(true);
+      expect(await store.knownRequest(tenant, request)).toMatchObject({ subject: "m1" });
+    });
+
     it("is undone for an id that is given anew", async () => {
       await store.forget(tenant, ["m1", "m2"], 0);
       await store.unmark(tenant, ["m1"]);

@@ -62,7 +62,7 @@ export class PostgresOperationStore implements OperationStore {
     const alone =
       insights.length === 0 &&
       withoutVector.length === 0 &&
-      request === undefined &&
+      (request === undefined || subject === undefined) &&
       (turnId === undefined || movedTo === undefined);
     if (alone) {
       return withRetry(() => removeOperation(this.#postgres, tenant, operation.id, signal), {
@@ -79,7 +79,7 @@ export class PostgresOperationStore implements OperationStore {
           signal,
         );
       }
-      if (request !== undefined) {
+      if (request !== undefined && subject !== undefined) {
         await tx.query(
           `update request_ids set subject = $4, deduplicated = $5
            where tenant = $1 and method = $2 and request_id = $3`,
@@ -117,6 +117,10 @@ export class PostgresOperationStore implements OperationStore {
       return true;
     };
     return withRetry(() => this.#postgres.transaction(abandon, { signal }), { signal });
+  }
+
+  knownRequest(tenant: string, key: Key, signal?: AbortSignal): Promise<KnownRequest | undefined> {
+    return readRequest(this.#postgres, tenant, key, signal);
   }
 
   async openOperation(

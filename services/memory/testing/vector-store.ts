@@ -32,6 +32,8 @@ export class FakeVectorStore {
   toldModel: string | undefined;
   /** Whether writes are done though their callers never learn of it. */
   losesAnswers = false;
+  /** Whether reading documents fails, and nothing else. */
+  failsReads = false;
   /** Contents that a write refuses. */
   readonly refused = new Set<string>();
   /** Contents that another document is said to hold already. */
@@ -66,6 +68,7 @@ export class FakeVectorStore {
       getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
         await behave(signal);
         const tenant = requestHeader.get(tenantHeader) ?? "";
+        if (this.failsReads) throw new ConnectError("the connection broke", Code.Unavailable);
         const documents = ids.flatMap((id) => this.get(id, tenant) ?? []);
         return { documents: documents.map((document) => shown(document, includeVectors)) };
       },

@@ -556,7 +556,8 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
   filter?: Filter | undefined;
 
   /**
-   * At most this many results, 1 to 1,000, default 10.
+   * At most this many results, 1 to 1,000, default 10. Fewer where their contents are large: the
+   * best that fit into 15 MiB, and at least one.
    *
    * @generated from field: int32 limit = 8;
    */
@@ -1308,7 +1309,9 @@ export declare const MemoryService: GenService<{
    * Stores a turn of a conversation: as the next turn of its session, and as a searchable memory
    * of type AGENT. Insights found in it are stored as memories of type INSIGHT and delivered to
    * Session-Buddy. A call that fails leaves no turn, unless it has a request id: then it is
-   * completed when it is repeated, or by itself.
+   * completed when it is repeated, or by itself. Not idempotent by itself: where a call's answer
+   * was lost its turn may be stored, and the same call again stores another one. Give a
+   * `request_id` and repeat the call under it to store the turn once.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.StoreConversationTurn
    */
