@@ -32,7 +32,7 @@ export async function createApp(
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
   const store = new PostgresDocumentStore(postgres);
-  const metrics = createMetrics();
+  const metrics = createMetrics(config.performanceMonitoring);
   resources.defer(
     "metrics",
     metrics.observePool(() => postgres.stats()),
