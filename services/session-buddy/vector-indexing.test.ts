@@ -222,6 +222,7 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
   ]);
   const hits = rank(
     {
+      tenant: "t",
       text: "pool",
       vector: undefined,
       project: "",
