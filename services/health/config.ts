@@ -29,7 +29,8 @@ export const healthSettings = {
   embeddingProvider: setting(
     "MAHAVISHNU_EMBEDDING_PROVIDER",
     kinds.oneOf(["auto", "ollama", "builtin"]).default("auto"),
-    "Who embeds: Ollama where it answers (auto), only Ollama, or only the built-in embedder",
+    "Who makes the default vectors: `ollama`, `builtin`, or `auto` for Ollama when it answers",
+    "embedding.provider",
   ),
   probeTimeoutMs: setting(
     "MAHAVISHNU_HEALTH_PROBE_TIMEOUT_MS",
