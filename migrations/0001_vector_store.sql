@@ -3,7 +3,10 @@
 create extension if not exists vector;
 
 create table collections (
-  name text collate "C" primary key,
+  -- '' for what belongs to the platform, as every collection does so far: all tenants have the
+  -- same ones, each with documents of its own.
+  tenant text collate "C" not null default '',
+  name text collate "C" not null,
   dimension integer not null check (dimension between 1 and 4000),
   distance text not null check (distance in ('cosine', 'euclidean', 'dot_product')),
   -- null until the first vector claims the collection for its model.
@@ -13,7 +16,8 @@ create table collections (
   index_m integer,
   index_ef_construction integer,
   index_lists integer,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  primary key (tenant, name)
 );
 
 insert into collections (name, dimension, distance) values ('memories', 768, 'cosine');

@@ -9,7 +9,12 @@ import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
 import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
-import { type CollectionRow, collectionColumns, collectionOfRow } from "./sql/collection-row.ts";
+import {
+  type CollectionRow,
+  collectionColumns,
+  collectionOfRow,
+  ofPlatform,
+} from "./sql/collection-row.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import type { Statement } from "./sql/parameters.ts";
@@ -61,7 +66,8 @@ export class PostgresDocumentStore implements DocumentStore {
     signal?: AbortSignal,
   ): Promise<Collection[]> {
     const { rows } = await this.#database.query<CollectionRow>(
-      `select ${collectionColumns} from collections where name > $1 order by name limit $2`,
+      `select ${collectionColumns} from collections
+      where ${ofPlatform} and name > $1 order by name limit $2`,
       [after ?? "", limit],
       signal,
     );
@@ -195,7 +201,8 @@ export class PostgresDocumentStore implements DocumentStore {
   async #claim(tx: Queryable, name: string, model: string | undefined): Promise<void> {
     if (model === undefined) throw new Error("vectors without a model");
     const { rowCount } = await tx.query(
-      "update collections set embedding_model = $2 where name = $1 and embedding_model is null",
+      `update collections set embedding_model = $2
+      where ${ofPlatform} and name = $1 and embedding_model is null`,
       [name, model],
     );
     if (rowCount === 0) requireModel(await this.#readCollection(tx, name, undefined), model);
@@ -207,7 +214,7 @@ export class PostgresDocumentStore implements DocumentStore {
     signal: AbortSignal | undefined,
   ): Promise<Collection> {
     const { rows } = await from.query<CollectionRow>(
-      `select ${collectionColumns} from collections where name = $1`,
+      `select ${collectionColumns} from collections where ${ofPlatform} and name = $1`,
       [name],
       signal,
     );

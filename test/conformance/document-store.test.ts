@@ -66,6 +66,18 @@ describeEachStore("document store", (_, database) => {
     });
   });
 
+  test("a tenant's row of collections is none of the platform's", async () => {
+    await postgres.query(
+      `insert into collections (tenant, name, dimension, distance)
+      values ('t', 'memories', 3, 'cosine'), ('t', 'others', 3, 'cosine')`,
+    );
+    const fresh = new PostgresDocumentStore(postgres);
+    expect((await fresh.collection(collection)).dimension).toBe(768);
+    expect(await fresh.collections(undefined, 10)).toHaveLength(1);
+    await expect(fresh.collection("others")).rejects.toMatchObject({ kind: "not_found" });
+    await postgres.query("delete from collections where tenant = 't'");
+  });
+
   test("the first vector claims the collection for its model, and one of two wins", async () => {
     const tenant = newTenant();
     await postgres.query("update collections set embedding_model = null");

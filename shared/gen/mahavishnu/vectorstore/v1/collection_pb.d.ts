@@ -12,7 +12,8 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_mahavishnu_vectorstore_v1_collection: GenFile;
 
 /**
- * A named set of documents whose vectors come from one model.
+ * A named set of documents whose vectors come from one model. All tenants have the same collections,
+ * each with documents that no other tenant sees.
  *
  * @generated from message mahavishnu.vectorstore.v1.Collection
  */
