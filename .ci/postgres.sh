@@ -14,7 +14,9 @@
 # Exit status 3 says that this machine cannot provide a server; the reason is on standard error.
 set -euo pipefail
 
-readonly command=${1:-} name=${2:-ci}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# By default each clone has a server of its own, so that two of them can be checked at once.
+readonly command=${1:-} name=${2:-clone-$(cksum <<<"$here" | cut -d' ' -f1)}
 readonly cache=${MAHAVISHNU_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mahavishnu-ci}
 readonly tree=$cache/debian-13-postgresql-17
 readonly state=$cache/servers/$name
@@ -151,6 +153,7 @@ free_port() {
 }
 
 read_state() {
+  pid="" started="" url="" data=""
   [ -r "$state" ] || return 1
   # shellcheck disable=SC1090 # written below, by this file alone
   . "$state"
@@ -158,14 +161,15 @@ read_state() {
 
 # Whether the recorded server lives: the pid alone may have been given to another program.
 alive() {
-  kill -0 "$pid" 2>/dev/null && [ "$(process_start "$pid")" = "$started" ]
+  [ -n "$pid" ] && [ "$(process_start "$pid")" = "$started" ]
 }
 
+# When a process started; nothing for one that is dead, a zombie included.
 process_start() {
-  if [ -r "/proc/$1/stat" ]; then
-    sed -E 's/^.*\) //' "/proc/$1/stat" | cut -d' ' -f20
+  if [ -d /proc/self ]; then
+    sed -E 's/^.*\) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'
   else
-    ps -o lstart= -p "$1" | tr ' ' '_'
+    ps -o stat=,lstart= -p "$1" | awk '$1 !~ /^Z/ { $1 = ""; gsub(/ /, "_"); print }'
   fi
 }
 
@@ -218,7 +222,7 @@ start() {
       url=postgres://postgres@127.0.0.1:$port/postgres
       printf 'pid=%q\nstarted=%q\nurl=%q\ndata=%q\n' \
         "$pid" "$(process_start "$pid")" "$url" "$data" >"$state"
-      say "$("${bin/#/$root_dir}/postgres" --version 2>/dev/null || echo PostgreSQL) on port $port"
+      say "$(as_server_user "$bin/postgres" --version) listens on port $port"
       echo "MAHAVISHNU_TEST_PG_URL=$url"
       return 0
     fi

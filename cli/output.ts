@@ -17,11 +17,6 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Bold where the terminal shows it. */
-export function strong(text: string): string {
-  return styleText("bold", text, { stream: process.stdout });
-}
-
 export function coloured(colour: "green" | "yellow" | "red" | "dim", text: string): string {
   return styleText(colour, text, { stream: process.stdout });
 }

@@ -1,11 +1,13 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { MemoryService } from "../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
+import {
+  MemoryService,
+  type UnifiedSearchResponse,
+} from "../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import {
   type SearchResult,
   Source,
   type SourceReport,
   SourceStatus,
-  type UnifiedSearchResponse,
 } from "../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { MemoryType } from "../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { withClient } from "./connection.ts";
@@ -66,7 +68,7 @@ function printResponse({ results, sourceReports }: UnifiedSearchResponse): void 
       one.foundIn.map(sourceName).join(" + ") || sourceName(one.source),
       MemoryType[one.memoryType].toLowerCase(),
       origin(one),
-      excerpt(one.content, 200),
+      excerpt(one.content, 120),
     ]);
     print(renderTable(["score", "source", "type", "from", "content"], rows));
   }

@@ -1,5 +1,6 @@
 import { configSources, kinds, readSettings, setting } from "../../shared/config.ts";
 import { configuredPostgresUrl, postgresSettings } from "../../shared/postgres/config.ts";
+import { processSettings } from "../../shared/process.ts";
 import { configuredPorts, embeddedPostgres } from "./free-ports.ts";
 import { type Ports, serviceEntries } from "./services.ts";
 
@@ -12,7 +13,9 @@ export const localSettings = {
     kinds.text().default("./data"),
     "Where all local state and logs live",
   ),
-  host: setting("MAHAVISHNU_HOST", kinds.text().default("127.0.0.1"), "Address to listen on"),
+  host: processSettings.host,
+  authToken: processSettings.authToken,
+  shutdownGraceMs: processSettings.shutdownGraceMs,
   ...postgresSettings,
   ...Object.fromEntries(
     serviceEntries.map(({ name, key, defaultPort }) => [
@@ -30,12 +33,14 @@ export interface LocalConfig {
   readonly portsToBind: Ports;
   /** Undefined: the embedded PostgreSQL. */
   readonly postgresUrl: string | undefined;
+  readonly authToken: string | undefined;
+  readonly shutdownGraceMs: number;
 }
 
 /** Reads what `npm start` needs; the services read and check the rest themselves. */
 export function readLocalConfig(env: NodeJS.ProcessEnv): LocalConfig {
   const sources = configSources(env);
-  const { dataDir, host } = readSettings(localSettings, sources);
+  const { dataDir, host, authToken, shutdownGraceMs } = readSettings(localSettings, sources);
   const postgresUrl = configuredPostgresUrl(sources);
   const ports = configuredPorts(env);
   const { [embeddedPostgres]: _, ...servicePorts } = ports;
@@ -45,5 +50,7 @@ export function readLocalConfig(env: NodeJS.ProcessEnv): LocalConfig {
     ports,
     portsToBind: postgresUrl === undefined ? ports : servicePorts,
     postgresUrl,
+    authToken,
+    shutdownGraceMs,
   };
 }

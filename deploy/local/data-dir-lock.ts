@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Another process uses the data dir. */
@@ -21,12 +21,34 @@ export function lockDataDir(dataDir: string, name: string): AsyncDisposable {
       if (owner !== undefined && startTime(owner.pid) === owner.since) {
         throw new DataDirInUseError(`${dataDir} is in use by process ${owner.pid}`);
       }
-      rmSync(path, { force: true });
+      removeStale(path, owner);
     }
   } finally {
     rmSync(own, { force: true });
   }
   return { [Symbol.asyncDispose]: async () => rmSync(path, { force: true }) };
+}
+
+/**
+ * Removes the lock of an owner that is gone. It is renamed first and looked at again: where
+ * another process took it over meanwhile, the new owner's lock is put back.
+ */
+function removeStale(path: string, seen: Owner | undefined): void {
+  const aside = `${path}.${process.pid}.stale`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+  const found = readOwner(aside);
+  if (found?.pid !== seen?.pid || found?.since !== seen?.since) linked(aside, path);
+  rmSync(aside, { force: true });
+}
+
+interface Owner {
+  readonly pid: number;
+  readonly since: string;
 }
 
 /** Makes the lock in one step, whole; false where there is one already. */
@@ -40,7 +62,7 @@ function linked(own: string, path: string): boolean {
   }
 }
 
-function readOwner(path: string): { pid: number; since: string } | undefined {
+function readOwner(path: string): Owner | undefined {
   try {
     const [pid, since] = readFileSync(path, "utf8").trim().split(" ");
     return since === undefined ? undefined : { pid: Number(pid), since };

@@ -9,7 +9,6 @@ import { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_serv
 import { type SearchResult, Source } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { stopSignal } from "../../shared/lifecycle.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { freePorts } from "./free-ports.ts";
 import { describeEvent, statusTable } from "./messages.ts";
 import { type Platform, startPlatform } from "./platform.ts";
@@ -37,6 +36,7 @@ try {
     ports: await freePorts(),
     // The demo touches no file of the user's, whatever the environment says.
     env: { MAHAVISHNU_SESSION_BUDDY_FILE: join(dataDir, "session-buddy", "reflection.duckdb") },
+    authToken: process.env["MAHAVISHNU_AUTH_TOKEN"],
     signal: stop.signal,
     onEvent: (event) => console.log(describeEvent(event)),
   });
@@ -115,7 +115,7 @@ async function withMemory<T>(
   platform: Platform,
   use: (memory: ReturnType<typeof createClient<typeof MemoryService>>) => Promise<T>,
 ): Promise<T> {
-  const transport = createGrpcTransport({ address: platform.address("memory") });
+  const transport = platform.connect("memory");
   try {
     return await use(createClient(MemoryService, transport));
   } finally {

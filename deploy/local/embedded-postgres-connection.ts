@@ -50,7 +50,6 @@ export class EmbeddedConnection implements SessionUser {
   #started = false;
   #busy = false;
   #gone = false;
-  #cancelled = false;
   #skipping = false;
   /** Resolves when everything that the client left behind is cleaned up. */
   readonly closed: Promise<void>;
@@ -69,6 +68,7 @@ export class EmbeddedConnection implements SessionUser {
     this.#socket.on("error", () => {});
     this.#socket.on("close", () => {
       this.#gone = true;
+      this.#session.withdraw(this);
       void this.#leave().finally(resolve);
     });
   }
@@ -78,9 +78,9 @@ export class EmbeddedConnection implements SessionUser {
     return processId === this.#options.processId && secret === this.#options.secret;
   }
 
-  /** Gives back the turn that is waited for; a statement that runs cannot be stopped. */
+  /** Takes back what waits for its turn; a statement that runs cannot be stopped. */
   cancel(): void {
-    if (this.#busy && !this.#session.owns(this)) this.#cancelled = true;
+    this.#session.withdraw(this);
   }
 
   transactionTimedOut(): void {
@@ -163,22 +163,16 @@ export class EmbeddedConnection implements SessionUser {
   }
 
   async #serveBatch(batch: readonly Message[]): Promise<void> {
-    this.#cancelled = false;
     let restored = false;
     const answer = await this.#session.take(this, () => {
-      if (this.#gone || this.#cancelled) return undefined;
       const { messages, restore } = this.#translate(batch);
       restored = restore !== undefined;
       return Buffer.concat(restore === undefined ? messages : [restore, ...messages]);
     });
-    if (this.#gone) return;
-    if (this.#cancelled) {
-      this.#write(errorResponse("ERROR", "57014", "canceling statement due to user request"));
-      if (batch.at(-1)?.type === "H") this.#skipping = true;
-      else this.#write(readyForQuery("I"));
-      return;
-    }
-    this.#write(restored ? withoutParseComplete(answer) : answer);
+    if (answer !== undefined) return this.#write(restored ? withoutParseComplete(answer) : answer);
+    this.#write(errorResponse("ERROR", "57014", "canceling statement due to user request"));
+    if (batch.at(-1)?.type === "H") this.#skipping = true;
+    else this.#write(readyForQuery(this.#session.owns(this) ? "T" : "I"));
   }
 
   /** The batch under names that no other client has; called when its turn has come. */

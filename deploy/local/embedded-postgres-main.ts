@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { configSources, kinds, readSettings, setting } from "../../shared/config.ts";
 import { Resources } from "../../shared/lifecycle.ts";
-import { processSettings, runProcess } from "../../shared/process.ts";
+import { exitCodes, processSettings, runProcess } from "../../shared/process.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
 import { startEmbeddedPostgres } from "./embedded-postgres.ts";
 
@@ -25,7 +25,15 @@ await runProcess(
   async ({ dataDir, port }, { logger }) => {
     await using resources = new Resources((part, err) => logger.warn({ err, part }, "not closed"));
     resources.use("lock", lockDataDir(dataDir, "embedded-postgres"));
-    const server = await startEmbeddedPostgres({ dataDir: join(dataDir, "postgres"), port });
+    const server = await startEmbeddedPostgres({
+      dataDir: join(dataDir, "postgres"),
+      port,
+      // Its supervisor starts the process anew, and what was acknowledged is on disk.
+      onFailure: (err) => {
+        logger.fatal({ err }, "the database failed");
+        process.exit(exitCodes.failure);
+      },
+    });
     resources.use("server", server);
     const owned = resources.move();
     return {

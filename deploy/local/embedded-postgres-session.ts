@@ -9,8 +9,8 @@ export interface SessionUser {
 
 interface Turn {
   readonly user: SessionUser;
-  readonly messages: () => Buffer | undefined;
-  readonly done: (answer: Buffer) => void;
+  readonly messages: () => Buffer;
+  readonly done: (answer: Buffer | undefined) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -44,14 +44,20 @@ export class SharedSession {
   }
 
   /**
-   * Resolves with the answer to `messages()`, which is asked when the turn has come; an empty one
-   * when it gives the turn back.
+   * Resolves with the answer to `messages()`, which is asked when the turn has come; with
+   * undefined when the turn was withdrawn.
    */
-  take(user: SessionUser, messages: () => Buffer | undefined): Promise<Buffer> {
-    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  take(user: SessionUser, messages: () => Buffer): Promise<Buffer | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
     this.#waiting.push({ user, messages, done: resolve, failed: reject });
     void this.#run();
     return promise;
+  }
+
+  /** Gives up the turn that the user waits for; one that runs cannot be stopped. */
+  withdraw(user: SessionUser): void {
+    const at = this.#waiting.findIndex((turn) => turn.user === user);
+    if (at !== -1) for (const turn of this.#waiting.splice(at, 1)) turn.done(undefined);
   }
 
   /** Ends what the user left open: rolls back, and runs `cleanUp`. */
@@ -69,7 +75,7 @@ export class SharedSession {
     this.#running = true;
     for (let turn = this.#next(); turn !== undefined; turn = this.#next()) {
       await this.#serve(turn);
-      // Sockets are heard between turns: who has gone or cancels gives its turn back.
+      // Sockets are heard between turns: who has gone or cancels gives up its turn.
       await new Promise(setImmediate);
     }
     this.#running = false;
@@ -83,10 +89,8 @@ export class SharedSession {
   }
 
   async #serve(turn: Turn): Promise<void> {
-    const messages = turn.messages();
-    if (messages === undefined) return turn.done(Buffer.alloc(0));
     try {
-      const answer = await this.#execute(messages);
+      const answer = await this.#execute(turn.messages());
       this.#own(finalStatus(answer) === "I" ? undefined : turn.user);
       turn.done(answer);
     } catch (error) {

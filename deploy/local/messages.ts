@@ -4,7 +4,6 @@ import { createClient } from "@connectrpc/connect";
 import { renderTable } from "../../cli/table.ts";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { embeddedPostgres } from "./free-ports.ts";
 import type { Platform } from "./platform.ts";
 import { serviceEntries } from "./services.ts";
@@ -18,7 +17,11 @@ export function describeEvent(event: ProcessEvent): string {
 
 /** Every service with its address, its status, what it stores into and what it embeds with. */
 export async function statusTable(platform: Platform): Promise<string> {
-  const [embedder, file] = await Promise.all([describeEmbedder(platform), duckDbFile(platform)]);
+  // What only describes must not fail a start.
+  const [embedder, file] = await Promise.all([
+    describeEmbedder(platform).catch(() => "unknown"),
+    duckDbFile(platform).catch(() => ""),
+  ]);
   const postgres = describePostgres(platform);
   const stores: Record<string, string> = {
     memory: postgres,
@@ -59,7 +62,7 @@ export function sessionBuddyHint(
 }
 
 async function describeEmbedder(platform: Platform): Promise<string> {
-  const transport = createGrpcTransport({ address: platform.address("embedding") });
+  const transport = platform.connect("embedding");
   try {
     const { models } = await createClient(EmbeddingService, transport).listModels(
       {},
@@ -74,7 +77,7 @@ async function describeEmbedder(platform: Platform): Promise<string> {
 }
 
 async function duckDbFile(platform: Platform): Promise<string> {
-  const transport = createGrpcTransport({ address: platform.address("session-buddy") });
+  const transport = platform.connect("session-buddy");
   try {
     const client = createClient(SessionBuddyService, transport);
     const { file } = await client.getStatus({}, { timeoutMs: 2_000 });

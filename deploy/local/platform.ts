@@ -7,11 +7,18 @@ import {
 } from "../../shared/gen/health/v1/health_pb.js";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { createLogger } from "../../shared/logging.ts";
+import { embeddedPostgresUrl, postgresAddress } from "../../shared/postgres/config.ts";
 import { migrate } from "../../shared/postgres/migrate.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
 import { embeddedPostgres } from "./free-ports.ts";
-import { addressEnvironment, type Ports, type ServiceEntry, serviceEntries } from "./services.ts";
+import {
+  addressEnvironment,
+  dialAddress,
+  type Ports,
+  type ServiceEntry,
+  serviceEntries,
+} from "./services.ts";
 import { type ProcessEvent, SupervisedProcess } from "./supervised-process.ts";
 
 export interface PlatformOptions {
@@ -21,6 +28,10 @@ export interface PlatformOptions {
   readonly host?: string;
   /** A PostgreSQL to use; without one an embedded one is started in the data dir. */
   readonly postgresUrl?: string | undefined;
+  /** What every call but health and reflection needs; the processes read it from their own environment. */
+  readonly authToken?: string | undefined;
+  /** How long calls in flight may take to end when the platform stops; default 10,000 ms. */
+  readonly shutdownGraceMs?: number;
   /** Added to the environment of every process. */
   readonly env?: NodeJS.ProcessEnv;
   /** How long all processes may take until they are SERVING, in milliseconds; default 60,000. */
@@ -35,7 +46,8 @@ export interface PlatformOptions {
 export type ServingState = "SERVING" | "NOT_SERVING" | "UNREACHABLE";
 
 const root = resolve(import.meta.dirname, "../..");
-const stopGraceMs = 12_000;
+/** What a process needs beyond its grace to close its parts before it is killed. */
+const closingMs = 5_000;
 const largestStartFailures = 3;
 
 /** Why the platform did not come up, in lines for people. */
@@ -52,6 +64,7 @@ export class Platform implements AsyncDisposable {
   readonly host: string;
   readonly ports: Ports;
   readonly postgresUrl: string;
+  readonly #authToken: string | undefined;
   readonly #processes: ReadonlyMap<string, SupervisedProcess>;
   readonly #resources: Resources;
 
@@ -60,6 +73,7 @@ export class Platform implements AsyncDisposable {
     host: string;
     ports: Ports;
     postgresUrl: string;
+    authToken: string | undefined;
     processes: ReadonlyMap<string, SupervisedProcess>;
     resources: Resources;
   }) {
@@ -67,13 +81,19 @@ export class Platform implements AsyncDisposable {
     this.host = parts.host;
     this.ports = parts.ports;
     this.postgresUrl = parts.postgresUrl;
+    this.#authToken = parts.authToken;
     this.#processes = parts.processes;
     this.#resources = parts.resources;
   }
 
-  /** `host:port` of a service, such as `memory`. */
+  /** `host:port` at which a service, such as `memory`, is called. */
   address(name: string): string {
-    return `${this.host}:${this.ports[name]}`;
+    return dialAddress(this.host, this.ports[name]);
+  }
+
+  /** A connection to a service, with the token where one is set. The caller closes it. */
+  connect(name: string): GrpcTransport {
+    return createGrpcTransport({ address: this.address(name), authToken: this.#authToken });
   }
 
   /** The process of that name, `embedded-postgres` included where it runs. */
@@ -138,7 +158,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     });
     processes.set(name, child);
-    resources.defer(name, () => child.stop(stopGraceMs));
+    resources.defer(name, () => child.stop((options.shutdownGraceMs ?? 10_000) + closingMs));
     child.start();
     return child;
   };
@@ -151,20 +171,24 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   } else {
     env["MAHAVISHNU_PG_URL"] = options.postgresUrl;
   }
-  const postgresUrl =
-    options.postgresUrl ?? `postgres://mahavishnu@${host}:${ports[embeddedPostgres]}/mahavishnu`;
+  const postgresUrl = options.postgresUrl ?? embeddedPostgresUrl(Number(ports[embeddedPostgres]));
 
   onStep("migrating the database");
-  await untilMigrated(postgresUrl, deadline, signal, () =>
-    explain(processes.get(embeddedPostgres)),
-  );
+  await untilMigrated(postgresUrl, {
+    // A server of the operator's should be there already; ours may take its time.
+    giveUp: options.postgresUrl === undefined ? deadline : AbortSignal.timeout(10_000),
+    signal,
+    child: processes.get(embeddedPostgres),
+  });
 
   onStep("starting the services");
   for (const { name } of startOrder()) launch(name, `services/${name}/main.ts`);
   await Promise.all(
     startOrder().map(async (entry) => {
       const child = processes.get(entry.name);
-      while ((await servingState(`${host}:${ports[entry.name]}`, entry.service)) !== "SERVING") {
+      while (
+        (await servingState(dialAddress(host, ports[entry.name]), entry.service)) !== "SERVING"
+      ) {
         const failed = gaveUp.has(entry.name) || (child?.failures ?? 0) >= largestStartFailures;
         if (failed || deadline.aborted) throw new StartError(explain(child));
         await sleep(100, signal);
@@ -176,6 +200,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     host,
     ports,
     postgresUrl,
+    authToken: options.authToken,
     processes,
     resources: resources.move(),
   });
@@ -189,19 +214,33 @@ function startOrder(): ServiceEntry[] {
 
 async function untilMigrated(
   url: string,
-  deadline: AbortSignal,
-  signal: AbortSignal | undefined,
-  why: () => string,
+  {
+    giveUp,
+    signal,
+    child,
+  }: {
+    readonly giveUp: AbortSignal;
+    readonly signal: AbortSignal | undefined;
+    readonly child: SupervisedProcess | undefined;
+  },
 ): Promise<void> {
   const logger = createLogger("migrate", "silent");
+  const directory = join(root, "migrations");
   for (;;) {
     try {
-      await migrate({ url, directory: join(root, "migrations"), logger, signal: deadline });
+      await migrate({ url, directory, logger, signal: giveUp });
       return;
     } catch (error) {
-      const refused = error instanceof Error && /ECONNREFUSED|starting up/.test(causes(error));
-      if (!refused) throw error;
-      if (deadline.aborted) throw new StartError(why() || causes(error));
+      const failed = giveUp.aborted || (child?.failures ?? 0) >= largestStartFailures;
+      if (failed || !/ECONNREFUSED|ECONNRESET|starting up/.test(causes(error))) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new StartError(
+          child === undefined
+            ? `PostgreSQL at ${postgresAddress(url)} cannot be used: ${why}`
+            : explain(child),
+          { cause: error },
+        );
+      }
       await sleep(100, signal);
     }
   }

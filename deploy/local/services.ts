@@ -25,9 +25,15 @@ export function addressEnvironment(ports: Ports, host: string): Record<string, s
   return Object.fromEntries(
     serviceEntries.flatMap(({ name, key }) => [
       [`MAHAVISHNU_${key}_PORT`, String(ports[name])],
-      [`MAHAVISHNU_${key}_ADDRESS`, `${host}:${ports[name]}`],
+      [`MAHAVISHNU_${key}_ADDRESS`, dialAddress(host, ports[name])],
     ]),
   );
+}
+
+/** Where to call what listens on a host: a wildcard is reached by loopback. */
+export function dialAddress(host: string, port: number | undefined): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return reachable.includes(":") ? `[${reachable}]:${port}` : `${reachable}:${port}`;
 }
 
 function entry(name: string, service: string, defaultPort: number): ServiceEntry {

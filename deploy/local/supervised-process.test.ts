@@ -62,6 +62,13 @@ describe("SupervisedProcess", () => {
     expect(events[0]).toMatchObject({ kind: "gave-up", name: "sample" });
   });
 
+  it("moves a log aside that has grown too large", async () => {
+    writeFileSync(join(dir, "sample.log"), "x".repeat(11 * 1024 * 1024));
+    run(stays);
+    await vi.waitFor(() => expect(log()).toBe("up\n"), 10_000);
+    expect(readFileSync(join(dir, "sample.log.1"), "utf8")).toMatch(/^x+$/);
+  });
+
   it("stops with SIGTERM, and with SIGKILL what does not listen", async () => {
     const polite = run(
       `process.on('SIGTERM', () => { console.log('bye'); process.exit(0); }); ${stays}`,

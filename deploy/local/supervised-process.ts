@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
+import { closeSync, copyFileSync, openSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { exitCodes } from "../../shared/process.ts";
 
 /** What a supervised process reports to whoever watches. */
@@ -29,6 +29,7 @@ const longestDelayMs = 30_000;
 /** A process that ran this long is taken to be healthy: the next failure starts over. */
 const steadyMs = 30_000;
 const largestLogBytes = 10 * 1024 * 1024;
+const logCheckMs = 60_000;
 
 /**
  * A child process that is started again when it dies, after a delay that doubles from 250 ms to
@@ -39,6 +40,7 @@ export class SupervisedProcess {
   readonly #options: ProcessOptions;
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #logCheck: NodeJS.Timeout | undefined;
   #stopping = false;
   #failures = 0;
   #startedAt = 0;
@@ -59,6 +61,8 @@ export class SupervisedProcess {
 
   start(): void {
     const { main, cwd, env, logPath } = this.#options;
+    this.#stopping = false;
+    this.#logCheck ??= setInterval(() => rotate(logPath), logCheckMs).unref();
     rotate(logPath);
     const log = openSync(logPath, "a");
     // A process group of its own: Ctrl-C in a terminal reaches the supervisor alone, which stops
@@ -82,6 +86,8 @@ export class SupervisedProcess {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#logCheck);
+    this.#logCheck = undefined;
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, "exit");
@@ -119,7 +125,10 @@ export class SupervisedProcess {
   }
 }
 
+/** Moves a large log aside. The process goes on appending to the same file, so it is emptied. */
 function rotate(logPath: string): void {
   const size = statSync(logPath, { throwIfNoEntry: false })?.size ?? 0;
-  if (size > largestLogBytes) renameSync(logPath, `${logPath}.1`);
+  if (size <= largestLogBytes) return;
+  copyFileSync(logPath, `${logPath}.1`);
+  truncateSync(logPath);
 }

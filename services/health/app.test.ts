@@ -20,10 +20,10 @@ import { Resources } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
 import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 import { startTelemetry } from "../../shared/telemetry.ts";
+import { testDatabase } from "../../test/harness/postgres.ts";
 import { createApp } from "./app.ts";
 import { readConfig } from "./config.ts";
 import { eventually } from "./testing/components.ts";
-import { openEmbedded } from "./testing/databases.ts";
 import { startPeer, startSilence } from "./testing/peer-servers.ts";
 
 const resources = new Resources();
@@ -100,6 +100,12 @@ test("serves and answers when everything is down, and shows no password", async 
   await expect(client.listHealthHistory({})).rejects.toMatchObject({ code: Code.Unavailable });
 });
 
+async function openDatabase() {
+  const database = await testDatabase("pglite");
+  resources.defer("database", () => database.close());
+  return database;
+}
+
 test("a database that hangs is reported in time and does not hold up the end", {
   timeout: 8_000,
 }, async () => {
@@ -114,7 +120,7 @@ test("a database that hangs is reported in time and does not hold up the end", {
 });
 
 test("looks at real parts, and keeps and lists their history", async () => {
-  const database = resources.use("database", await openEmbedded());
+  const database = await openDatabase();
   const embedding = await startPeer(EmbeddingService, {
     listModels: () => ({
       models: [{ name: "lexical", isDefault: true, ready: true, lexical: true }],
@@ -142,7 +148,7 @@ test("looks at real parts, and keeps and lists their history", async () => {
 });
 
 test("keeps no history where performance monitoring is off", async () => {
-  const database = resources.use("database", await openEmbedded());
+  const database = await openDatabase();
   const { client } = await start({
     MAHAVISHNU_PG_URL: database.url,
     MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING: "false",

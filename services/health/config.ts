@@ -29,7 +29,8 @@ export const healthSettings = {
   embeddingProvider: setting(
     "MAHAVISHNU_EMBEDDING_PROVIDER",
     kinds.oneOf(["auto", "ollama", "openai", "builtin"]).default("auto"),
-    "Who embeds: the first that answers (auto), or only Ollama, the OpenAI-compatible endpoint, the built-in embedder",
+    "Who makes the default vectors: `ollama`, `openai`, `builtin`, or `auto` for the first that answers: the OpenAI-compatible endpoint where one is set, Ollama, the built-in model",
+    "embedding.provider",
   ),
   probeTimeoutMs: setting(
     "MAHAVISHNU_HEALTH_PROBE_TIMEOUT_MS",

@@ -20,6 +20,7 @@ import { embeddingStateOf, Memories } from "./memories.ts";
 import { MemoryMetrics } from "./metrics.ts";
 import { Operations } from "./operations.ts";
 import { PendingEmbeddings } from "./pending-embeddings.ts";
+import { unlessBusy } from "./postgres-liveness.ts";
 import { postgresStore } from "./postgres-store.ts";
 import { Readiness, type Requirement } from "./readiness.ts";
 import { type RecoveryParts, startRecovery } from "./recovery.ts";
@@ -55,7 +56,7 @@ export async function createApp(
   const peers = overrides.peers ?? dialPeers(config, resources);
   const vectorStore = servingPeer("vector-store", VectorStoreService, peers.vectorStore);
   const { domain, recovery } = makeDomain(config, postgresStore(postgres), peers, logger, () =>
-    readiness.has(vectorStore.name),
+    readiness.holds(vectorStore.name),
   );
 
   const health = new HealthRegistry();
@@ -83,7 +84,7 @@ export async function createApp(
       },
     }),
   );
-  resources.use("recovery", startRecovery(recovery));
+  resources.use("recovery", startRecovery({ ...recovery, mayWork: () => readiness.complete }));
 
   const owned = resources.move();
   return {
@@ -100,8 +101,8 @@ function makeDomain(
   store: MemoryStore,
   peers: PeerTransports,
   logger: Logger,
-  vectorStoreIsUp: () => boolean,
-): { readonly domain: MemoryDomain; readonly recovery: RecoveryParts } {
+  vectorStoreIsUp: () => Promise<boolean>,
+): { readonly domain: MemoryDomain; readonly recovery: Omit<RecoveryParts, "mayWork"> } {
   const { switches, recoveryDelayMs: graceMs } = config;
   const documents = new VectorStoreClient(peers.vectorStore);
   const bridge = new SessionBuddyClient(peers.sessionBuddy);
@@ -164,10 +165,11 @@ function dialPeers(config: MemoryConfig, resources: Resources): PeerTransports {
 /** Once the schema is there, that the database answers is all that can change. */
 function database(postgres: Postgres, logger: Logger): Requirement {
   let schemaKnown = false;
+  const answers = unlessBusy(postgres);
   return {
     name: "postgresql",
     async check(signal) {
-      if (schemaKnown) return await postgres.ping(signal);
+      if (schemaKnown) return await answers(signal);
       const { ready, message, warning } = await postgresReadiness(postgres, { signal });
       if (!ready) throw new Error(message);
       schemaKnown = true;

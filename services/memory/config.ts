@@ -82,7 +82,7 @@ export const memorySettings = {
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     on(),
-    "Off: the memory service records no metrics",
+    "Off: memory and the vector store record no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
 };
@@ -102,5 +102,11 @@ export function readMemoryConfig(sources: ConfigSources = configSources()) {
     crossSystemSharing,
     performanceMonitoring,
   };
-  return { ...values, switches, postgres: postgresConfig(values, "memory") };
+  return {
+    ...values,
+    switches,
+    // A thousand callers at once are served one after the other; each waits as long as its own
+    // deadline lets it.
+    postgres: { ...postgresConfig(values, "memory"), acquireTimeoutMs: 60_000, maxWaiting: 4_000 },
+  };
 }

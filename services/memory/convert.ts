@@ -184,6 +184,7 @@ export function toProtoResult(hit: MergedHit): MessageInitShape<typeof SearchRes
     sourceSystem: hit.sourceSystem,
     metadata: hit.metadata,
     foundIn: hit.foundIn.map((source) => protoSources[source]),
+    memoryId: hit.memoryId ?? "",
     agentId: hit.agentId,
     workflowId: hit.workflowId,
     repoId: hit.repoId,

@@ -49,17 +49,30 @@ export class Deliveries {
     if (!this.#sharing) {
       return insights.map((insight) => ({ ...insight, deliveryState: undefined }));
     }
-    const ids = insights.map(({ memory }) => memory.id);
+    try {
+      const waiting = await this.#tryNow(
+        call,
+        insights.map(({ memory }) => memory.id),
+      );
+      return insights.map((insight) => ({
+        ...insight,
+        deliveryState: waiting.has(insight.memory.id) ? "queued" : "delivered",
+      }));
+    } catch (error) {
+      // They are in the outbox: the worker finds them there, whatever went wrong here.
+      this.#logger.warn({ err: error }, "insights could not be handed over at once");
+      return insights.map((insight) => ({ ...insight, deliveryState: "queued" }));
+    }
+  }
+
+  /** Which of the insights wait after a brief try. */
+  async #tryNow(call: Call, ids: readonly string[]): Promise<ReadonlySet<string>> {
     const { tenant, signal } = call;
     const items = await this.#store.takeInsights(tenant, ids, this.#leaseMs, signal);
     const share =
       call.deadline === undefined ? nowBudgetMs : remainingMs(call, Infinity) * nowShare;
     await this.deliver(call, items.filter(isInsight), Math.min(nowBudgetMs, share));
-    const waiting = await this.#store.waitingInsights(tenant, ids, signal);
-    return insights.map((insight) => ({
-      ...insight,
-      deliveryState: waiting.has(insight.memory.id) ? "queued" : "delivered",
-    }));
+    return await this.#store.waitingInsights(tenant, ids, signal);
   }
 
   /** Delivers items that were taken; those that did not arrive are put back. */
@@ -79,8 +92,9 @@ export class Deliveries {
         else await this.#store.putBack([item], retryMs(item.attempts), call.signal);
       } catch (error) {
         call.signal.throwIfAborted();
-        this.#logger.warn({ err: error, attempts: item.attempts }, "an insight has to wait");
         const down = isDown(error);
+        const why = { attempts: item.attempts, ...(down ? {} : { err: error }) };
+        this.#logger.warn(why, "an insight has to wait for Session-Buddy");
         // With the bridge down or busy the others would fare no better.
         const failed = down ? items.slice(index) : [item];
         await this.#store.putBack(failed, retryMs(item.attempts), call.signal);

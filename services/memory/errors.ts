@@ -1,4 +1,20 @@
-import { DomainError } from "../../shared/errors.ts";
+import { DomainError, type ErrorKind } from "../../shared/errors.ts";
+
+const transientKinds: ReadonlySet<ErrorKind> = new Set([
+  "unavailable",
+  "deadline_exceeded",
+  "resource_exhausted",
+  "aborted",
+  "canceled",
+]);
+
+/**
+ * Whether the same work may succeed later, or may even have been done: all but an answer that
+ * would be the same for ever.
+ */
+export function isTransient(error: unknown): boolean {
+  return !(error instanceof DomainError) || transientKinds.has(error.kind);
+}
 
 export class MemoryNotFoundError extends DomainError {
   override readonly name = "MemoryNotFoundError";

@@ -1,3 +1,5 @@
+import { contentHash } from "../../shared/hash.ts";
+import type { Logger } from "../../shared/logging.ts";
 import { type Call, type PeerCall, remainingMs, withinOrUnavailable } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { DocumentWriter, Written } from "./document-writer.ts";
@@ -8,7 +10,7 @@ import { type InsightOfText, insightsOf, type ToldInsight } from "./insight-memo
 import type { EmbeddingState, NewMemory, StoredMemory } from "./memory.ts";
 import type { Operations } from "./operations.ts";
 import type { CallerFilter, Documents } from "./ports.ts";
-import type { MemoryStore, PendingEmbedding, RequestKey } from "./store.ts";
+import type { KnownRequest, MemoryStore, PendingEmbedding, RequestKey } from "./store.ts";
 
 export interface StoredAnswer {
   readonly memory: StoredMemory;
@@ -28,6 +30,8 @@ export type BulkOutcome =
   | { readonly kind: "refused"; readonly error: unknown };
 
 const readBudgetMs = 10_000;
+/** Of what is left of a store's time, what reading back may take: its answer must still arrive. */
+const readShare = 0.5;
 const deletePage = 1_000;
 
 /** A memory as the caller gives it; `idGiven` where the id is the caller's. */
@@ -45,6 +49,7 @@ export class Memories {
   readonly #deliveries: Deliveries;
   readonly #switches: FeatureSwitches;
   readonly #graceMs: number;
+  readonly #logger: Logger;
 
   constructor(parts: {
     readonly store: MemoryStore;
@@ -54,6 +59,7 @@ export class Memories {
     readonly deliveries: Deliveries;
     readonly switches: FeatureSwitches;
     readonly graceMs: number;
+    readonly logger: Logger;
   }) {
     this.#store = parts.store;
     this.#documents = parts.documents;
@@ -62,6 +68,7 @@ export class Memories {
     this.#deliveries = parts.deliveries;
     this.#switches = parts.switches;
     this.#graceMs = parts.graceMs;
+    this.#logger = parts.logger;
   }
 
   /** Stores one memory durably, its insights too. See `Operations.run` for what a failure leaves. */
@@ -77,29 +84,48 @@ export class Memories {
       const [written] = await this.#storePlain(call, [memory]);
       if (written === undefined) throw new Error("a write of one memory has one outcome");
       if (written.kind === "refused") throw written.error;
-      return this.#answer(call, written.id, written.deduplicated, []);
+      return this.#answerStored(call, memory, written, []);
     }
     const result = await this.#operations.run(call, [memory], { request });
     if (!("known" in result)) {
       const written = result.written[0];
       if (written?.kind !== "stored") throw new Error("a finished operation stored its memory");
-      return this.#answer(call, written.id, written.deduplicated, insights);
+      return this.#answerStored(call, memory, written, insights);
     }
-    return this.#repeat(call, result.known, request, insights);
+    const repeated = await this.#repeat(call, memory, result.known, request, insights);
+    // The first call was taken back meanwhile, so that this one is the first.
+    return repeated ?? this.store(call, { memory, idGiven }, request);
   }
 
-  /** What a repeated request answers; what the first one left open is completed before. */
+  /**
+   * What a repeated request answers; what the first one left open is completed before. Undefined
+   * where that one was taken back.
+   */
   async #repeat(
     call: Call,
-    known: { readonly subject: string; readonly deduplicated: boolean },
+    memory: NewMemory,
+    known: KnownRequest,
     request: RequestKey | undefined,
     insights: readonly InsightOfText[],
-  ): Promise<StoredAnswer> {
-    const open = request && (await this.#store.openOperation(call.tenant, request, call.signal));
-    if (open === undefined) return this.#answer(call, known.subject, known.deduplicated, insights);
-    const [written] = await this.#operations.complete(call, open);
-    if (written?.kind !== "stored") throw new Error("a completed operation stored its memory");
-    return this.#answer(call, written.id, written.deduplicated, insights);
+  ): Promise<StoredAnswer | undefined> {
+    const { tenant, signal } = call;
+    const open = request && (await this.#store.openOperation(tenant, request, signal));
+    if (open !== undefined) {
+      const [written] = await this.#operations.complete(call, open);
+      // All that was to be stored was deleted before it was.
+      if (written === undefined) throw new MemoryNotFoundError(known.subject);
+      if (written.kind === "refused") throw written.error;
+      return this.#answerStored(call, memory, written, insights);
+    }
+    // It ended after we learnt of it: only now does it say under which id the content stands.
+    const ended = request && (await this.#store.knownRequest(tenant, request, signal));
+    if (ended === undefined) return undefined;
+    const [stored, told] = await Promise.all([
+      this.#read(call, ended.subject),
+      this.#deliveries.deliverNow(call, insights),
+    ]);
+    const embedding = embeddingStateOf(stored);
+    return { memory: stored, deduplicated: ended.deduplicated, embedding, insights: told };
   }
 
   /** Stores many; one outcome per memory, in order. Throws where none could be stored durably. */
@@ -162,17 +188,22 @@ export class Memories {
     return written;
   }
 
-  async #answer(
+  /** What was stored is told as it stands, or as it was written where reading it back fails. */
+  async #answerStored(
     call: Call,
-    id: string,
-    deduplicated: boolean,
+    memory: NewMemory,
+    { id, deduplicated, withVector }: Extract<Written, { kind: "stored" }>,
     insights: readonly InsightOfText[],
   ): Promise<StoredAnswer> {
-    const [memory, told] = await Promise.all([
-      this.#read(call, id),
+    const budgetMs = remainingMs(call, readBudgetMs) * readShare;
+    const [stored, told] = await Promise.all([
+      this.#read(call, id, budgetMs).catch((error: unknown) => {
+        this.#logger.warn({ err: error }, "a memory that was stored could not be read back");
+        return asStored({ ...memory, id }, withVector);
+      }),
       this.#deliveries.deliverNow(call, insights),
     ]);
-    return { memory, deduplicated, embedding: embeddingStateOf(memory), insights: told };
+    return { memory: stored, deduplicated, embedding: embeddingStateOf(stored), insights: told };
   }
 
   async get(call: Call, id: string): Promise<StoredMemory> {
@@ -221,10 +252,9 @@ export class Memories {
     return Math.max(deleted, linked > 0 ? 1 : 0);
   }
 
-  async #read(call: Call, id: string): Promise<StoredMemory> {
-    const [memory] = await askStore(call, (peerCall) =>
-      this.#documents.get(peerCall, [id], { tellVectors: true }),
-    );
+  async #read(call: Call, id: string, budgetMs?: number): Promise<StoredMemory> {
+    const ask = (peerCall: PeerCall) => this.#documents.get(peerCall, [id], { tellVectors: true });
+    const [memory] = await askStore(call, ask, budgetMs);
     if (memory === undefined) throw new MemoryNotFoundError(id);
     return memory;
   }
@@ -234,8 +264,19 @@ export class Memories {
   }
 }
 
-function askStore<T>(call: Call, ask: (peerCall: PeerCall) => Promise<T>): Promise<T> {
-  return withinOrUnavailable(call, "vector-store", remainingMs(call, readBudgetMs), ask);
+function askStore<T>(
+  call: Call,
+  ask: (peerCall: PeerCall) => Promise<T>,
+  budgetMs = remainingMs(call, readBudgetMs),
+): Promise<T> {
+  return withinOrUnavailable(call, "vector-store", budgetMs, ask);
+}
+
+/** What the store holds after a write, as far as the writer knows. */
+function asStored(memory: NewMemory, hasVector: boolean): StoredMemory {
+  const { dedupScope: _, ...rest } = memory;
+  const hash = contentHash(memory.content);
+  return { ...rest, contentHash: hash, updateTime: undefined, hasVector };
 }
 
 export function embeddingStateOf(memory: StoredMemory): EmbeddingState {

@@ -49,6 +49,20 @@ describe("merging", () => {
     ]);
   });
 
+  it("shows an insight where it is at home, with the best score and our id", () => {
+    const ours = { ...hit("a", 0.6, "Use unnest."), memoryType: "insight" as const };
+    const theirs = { ...hit("b", 0.5, "Use unnest."), memoryType: "insight" as const };
+    expect(mergeHits([postgresql(ours), sessionBuddy(theirs)], all)).toMatchObject([
+      {
+        id: "b",
+        source: "session_buddy",
+        foundIn: ["session_buddy", "postgresql"],
+        score: 0.6,
+        memoryId: "a",
+      },
+    ]);
+  });
+
   it("folds the same text of one source too", () => {
     const merged = mergeHits([postgresql(hit("a", 0.5, "same"), hit("b", 0.4, "same"))], all);
     expect(merged).toMatchObject([{ id: "a", foundIn: ["postgresql"] }]);

@@ -6,11 +6,15 @@ export const sources = ["postgresql", "session_buddy"] as const;
 export type Source = (typeof sources)[number];
 
 export interface MergedHit extends Hit {
-  /** The source whose hit this is: the one with the higher score. */
+  /** The source whose hit this is: Session-Buddy for insights, else the one with the best score. */
   readonly source: Source;
   /** Every source that holds this content, `source` first, each once. */
   readonly foundIn: readonly Source[];
+  /** Its id in our own memory; undefined where only Session-Buddy holds it. */
+  readonly memoryId: string | undefined;
 }
+
+type RankedHit = Hit & { readonly source: Source };
 
 /**
  * One ranked list of several: best first, equal scores by id, then in the order of `sources`. The
@@ -21,19 +25,34 @@ export function mergeHits(
   { limit, minScore }: { readonly limit: number; readonly minScore: number },
 ): MergedHit[] {
   const ranked = found
-    .flatMap(({ source, hits }) => hits.map((hit) => ({ ...hit, source })))
+    .flatMap(({ source, hits }) => hits.map((hit): RankedHit => ({ ...hit, source })))
     .filter((hit) => hit.score >= minScore)
-    .sort((a, b) => b.score - a.score || compare(a.id, b.id) || order(a.source) - order(b.source));
-  const merged = new Map<string, { hit: (typeof ranked)[number]; foundIn: Set<Source> }>();
-  for (const hit of ranked) {
-    const key = resultKey(hit.content);
-    const first = merged.get(key);
-    if (first === undefined) merged.set(key, { hit, foundIn: new Set([hit.source]) });
-    else first.foundIn.add(hit.source);
-  }
-  return [...merged.values()]
-    .slice(0, limit)
-    .map(({ hit, foundIn }) => ({ ...hit, foundIn: [...foundIn] }));
+    .sort(rank);
+  const byContent = Map.groupBy(ranked, (hit) => resultKey(hit.content));
+  return [...byContent.values()].map(fold).sort(rank).slice(0, limit);
+}
+
+/** One hit for the same content from several places, the best one first. */
+function fold(same: readonly RankedHit[]): MergedHit {
+  const [best] = same;
+  if (best === undefined) throw new RangeError("nothing to fold");
+  // Insights are at home in Session-Buddy: ours is the copy that is there when it is not, and
+  // that knows more of where the insight came from.
+  const home = same.find((hit) => hit.memoryType === "insight" && hit.source === "session_buddy");
+  const ours = same.find((hit) => hit.source === "postgresql");
+  const { id, source } = home ?? best;
+  return {
+    ...(home === undefined ? best : (ours ?? home)),
+    id,
+    source,
+    score: best.score,
+    foundIn: [...new Set([source, ...same.map((hit) => hit.source)])],
+    memoryId: ours?.id,
+  };
+}
+
+function rank(a: RankedHit, b: RankedHit): number {
+  return b.score - a.score || compare(a.id, b.id) || order(a.source) - order(b.source);
 }
 
 function order(source: Source): number {

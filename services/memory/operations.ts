@@ -1,13 +1,21 @@
-import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
+import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
 import type { DocumentWriter, Written } from "./document-writer.ts";
-import { RequestIdReusedError } from "./errors.ts";
+import { isTransient, RequestIdReusedError } from "./errors.ts";
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
 import type { NewMemory, Turn } from "./memory.ts";
 import type { Documents } from "./ports.ts";
-import type { KnownRequest, NewTurn, Operation, OperationStore, RequestKey } from "./store.ts";
+import type {
+  KnownRequest,
+  NewTurn,
+  Operation,
+  OperationStore,
+  OutboxStore,
+  PendingEmbedding,
+  RequestKey,
+} from "./store.ts";
 
 /** What an operation made of its memories. */
 export interface OperationResult {
@@ -25,24 +33,24 @@ const shortBudgetMs = 5_000;
  * may be repeated. What is cut off after (1) is completed by the worker, see `recovery.ts`.
  */
 export class Operations {
-  readonly #store: OperationStore;
+  readonly #store: OperationStore & Pick<OutboxStore, "addEmbeddings">;
   readonly #writer: DocumentWriter;
   readonly #documents: Documents;
   readonly #shareInsights: boolean;
   readonly #graceMs: number;
-  readonly #storeIsUp: () => boolean;
+  readonly #storeIsUp: () => Promise<boolean>;
   readonly #logger: Logger;
 
   constructor(parts: {
-    readonly store: OperationStore;
+    readonly store: OperationStore & Pick<OutboxStore, "addEmbeddings">;
     readonly writer: DocumentWriter;
     readonly documents: Documents;
     /** Whether insights are handed to Session-Buddy. */
     readonly shareInsights: boolean;
     /** How long the worker leaves an operation to the call that began it. */
     readonly graceMs: number;
-    /** Whether the vector store answered when it was last looked at. */
-    readonly vectorStoreIsUp: () => boolean;
+    /** Whether the vector store answers; briefly looked at where it did not before. */
+    readonly vectorStoreIsUp: () => Promise<boolean>;
     readonly logger: Logger;
   }) {
     this.#store = parts.store;
@@ -69,7 +77,7 @@ export class Operations {
   ): Promise<{ readonly known: KnownRequest } | OperationResult> {
     const operation = this.#plan(memories, details);
     // Before anything is recorded: a call that cannot succeed leaves nothing to be taken back.
-    if (!this.#storeIsUp()) {
+    if (!(await this.#storeIsUp())) {
       throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
     }
     const begun = await this.#store.begin(
@@ -83,7 +91,7 @@ export class Operations {
       return begun;
     }
     try {
-      const written = await this.complete(call, operation);
+      const written = await this.#apply(call, operation);
       const main = written[0];
       const turn =
         begun.turn === undefined || main?.kind !== "stored"
@@ -97,27 +105,41 @@ export class Operations {
   }
 
   /**
-   * Steps (2) and (3). Resolves to what became of the memories that the caller stores, in order.
-   * Throws where a lone one was refused.
+   * Steps (2) and (3) of an operation that was begun before. Resolves to what became of the
+   * memories that the caller stores, in order. Throws where a lone one was refused; then the
+   * operation is taken back, since it would be refused for ever.
    */
   async complete(call: Call, operation: Operation): Promise<readonly Written[]> {
+    try {
+      return await this.#apply(call, operation);
+    } catch (error) {
+      if (!isTransient(error)) await this.#takeBack(operation, call, error);
+      throw error;
+    }
+  }
+
+  async #apply(call: Call, operation: Operation): Promise<readonly Written[]> {
     const { mainCount } = operation;
     const known = await this.#knownInsights(call, operation.documents.slice(mainCount));
     const documents = operation.documents.filter(({ id }) => !known.has(id));
     const written = await this.#writer.write(call, documents);
     const main = written.slice(0, mainCount);
     const first = main[0];
-    if (first?.kind === "refused" && mainCount === 1) throw first.error;
     const withoutVector = written.flatMap((one, index) =>
       one.kind === "refused" || one.withVector
         ? []
         : [{ memoryId: one.id, dedupScope: documents[index]?.dedupScope ?? "" }],
     );
+    if (first?.kind === "refused" && mainCount === 1) {
+      // Its insights are stored, and may belong to other memories too.
+      await this.#store.addEmbeddings(call.tenant, withoutVector, 0, call.signal);
+      throw first.error;
+    }
     await this.#store.finish(
       call.tenant,
       operation,
       {
-        subject: first?.kind === "stored" ? first.id : "",
+        subject: first?.kind === "stored" ? first.id : undefined,
         deduplicated: first?.kind === "stored" && first.deduplicated,
         withoutVector,
       },
@@ -163,18 +185,27 @@ export class Operations {
   }
 
   async #giveUp(operation: Operation, call: Call, error: unknown): Promise<void> {
-    const refused = error instanceof DomainError && error.kind === "invalid_argument";
     // The caller will come again under the same id and find what it began; but what is refused
-    // would be refused for ever.
-    if (operation.request !== undefined && !refused) return;
+    // would be refused for ever, or done when nobody expects it any more.
+    if (operation.request !== undefined && isTransient(error)) return;
+    await this.#takeBack(operation, call, error);
+  }
+
+  async #takeBack(operation: Operation, call: Call, error: unknown): Promise<void> {
     try {
       // The call's own signal may be the reason for giving up.
       const signal = AbortSignal.timeout(shortBudgetMs);
-      await this.#store.abandon(call.tenant, operation, signal);
+      // A write whose answer did not come may still be done, and then lacks a vector at most.
+      const late = isTransient(error) ? operation.documents.map(toPending) : [];
+      await this.#store.abandon(call.tenant, operation, late, signal);
     } catch (cause) {
       this.#logger.warn({ err: cause }, "an operation could not be taken back; it is completed");
     }
   }
+}
+
+function toPending({ id, dedupScope }: NewMemory): PendingEmbedding {
+  return { memoryId: id, dedupScope };
 }
 
 /** Throws RequestIdReusedError where the payload is another one. */

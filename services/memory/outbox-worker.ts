@@ -1,3 +1,4 @@
+import { DomainError } from "../../shared/errors.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
 import type { OutboxItem, OutboxKind, OutboxStore } from "./store.ts";
@@ -9,6 +10,8 @@ export interface OutboxWorkerOptions {
   readonly batch: number;
   /** Longer than one batch takes: what is not done by then is taken again. */
   readonly leaseMs: number;
+  /** False while the work would fail anyway, since database or vector store is away. */
+  readonly mayWork: () => boolean;
   /** How often an empty outbox is looked at. */
   readonly idleMs: number;
   /**
@@ -48,15 +51,24 @@ export class OutboxWorker implements AsyncDisposable {
       } catch (error) {
         if (signal.aborted) break;
         pauseMs = Math.min(longestPauseMs, this.#options.idleMs * 2 ** Math.min(failures++, 10));
-        this.#options.logger.warn({ err: error, kind: this.#options.kind }, "outbox has to wait");
+        this.#tell(error);
       }
       await sleep(pauseMs, signal).catch(() => {});
     }
   }
 
+  /** A part that is away says so in one line, again and again; a fault comes with its stack. */
+  #tell(error: unknown): void {
+    const { kind, logger } = this.#options;
+    if (error instanceof DomainError) {
+      logger.warn({ kind, reason: error.reason }, `outbox has to wait: ${error.message}`);
+    } else logger.error({ err: error, kind }, "outbox failed");
+  }
+
   /** How many items were taken. */
   async #round(signal: AbortSignal): Promise<number> {
-    const { store, kind, batch, leaseMs, handle, idleMs } = this.#options;
+    const { store, kind, batch, leaseMs, handle, idleMs, mayWork } = this.#options;
+    if (!mayWork()) return 0;
     const items = await store.take(kind, batch, leaseMs, signal);
     if (items.length === 0) return 0;
     try {

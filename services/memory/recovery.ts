@@ -3,6 +3,7 @@ import type { Logger } from "../../shared/logging.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import { type Call, within } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
+import { isTransient } from "./errors.ts";
 import type { Operations } from "./operations.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
@@ -19,6 +20,8 @@ export interface RecoveryParts {
   readonly pendingEmbeddings: PendingEmbeddings;
   /** Whether insights are handed to Session-Buddy. */
   readonly sharing: boolean;
+  /** False while database or vector store is away. */
+  readonly mayWork: () => boolean;
   readonly idleMs: number;
   /** How long an item is left to who took it; what takes longer is done twice, without harm. */
   readonly leaseMs: number;
@@ -37,13 +40,13 @@ const purgeEveryMs = 3_600_000;
  * slow bridge holds up no embedding.
  */
 export function startRecovery(parts: RecoveryParts): AsyncDisposable {
-  const { store, idleMs, logger } = parts;
+  const { store, idleMs, mayWork, logger } = parts;
   const worker = (
     kind: OutboxKind,
     batch: number,
     handle: (items: OutboxItem[], signal: AbortSignal) => Promise<void>,
     leaseMs = parts.leaseMs,
-  ) => new OutboxWorker({ store, kind, batch, leaseMs, idleMs, handle, logger });
+  ) => new OutboxWorker({ store, kind, batch, leaseMs, idleMs, mayWork, handle, logger });
   const each =
     (work: (item: OutboxItem, call: Call) => Promise<void>) =>
     (items: OutboxItem[], signal: AbortSignal) =>
@@ -107,7 +110,13 @@ async function completeOperation(
   call: Call,
 ): Promise<void> {
   if (item.kind !== "operation") return;
-  await operations.complete(call, item.operation);
+  try {
+    await operations.complete(call, item.operation);
+  } catch (error) {
+    if (isTransient(error)) throw error;
+    logger.warn({ err: error, operation: item.id }, "took back what was refused for good");
+    return;
+  }
   logger.info({ tenant: item.tenant, operation: item.id }, "completed what was cut off");
 }
 

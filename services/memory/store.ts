@@ -39,7 +39,7 @@ export interface Operation {
   readonly id: string;
   /** What the caller stores, then the memories of the insights in it. */
   readonly documents: readonly NewMemory[];
-  /** How many of the documents the caller stores, at least 1. */
+  /** How many of the documents the caller stores; 0 where they were deleted meanwhile. */
   readonly mainCount: number;
   /** To be handed to Session-Buddy once the documents are stored. */
   readonly insights: readonly InsightToDeliver[];
@@ -49,8 +49,8 @@ export interface Operation {
 
 /** What became of an operation's first document, and which documents still need a vector. */
 export interface OperationEnd {
-  /** The id under which the first document's content is stored. */
-  readonly subject: string;
+  /** The id under which the first document's content is stored; undefined: it was deleted before. */
+  readonly subject: string | undefined;
   readonly deduplicated: boolean;
   readonly withoutVector: readonly PendingEmbedding[];
 }
@@ -65,8 +65,10 @@ export interface PendingEmbedding {
 export interface OperationStore {
   /**
    * Records the operation, its turn as the next of its session, and the request id, in one
-   * transaction; resolves to the turn. Where the request id is known already nothing is recorded
-   * and that request is answered. The worker leaves the operation alone for `graceMs`.
+   * transaction; resolves to the turn. Where the request id was used within the last 7 days
+   * nothing is recorded and that request is answered. The worker leaves the operation alone for
+   * `graceMs`. Older marks of deletion no longer speak of the insights' memories; for ids that a
+   * caller gives there is `unmark`.
    */
   begin(
     tenant: string,
@@ -93,11 +95,17 @@ export interface OperationStore {
 
   /**
    * Takes the operation back: its turn, its request id and itself. False, with nothing done,
-   * where it was finished meanwhile.
+   * where it was finished meanwhile. Documents in `late` may be written yet: they are queued for
+   * the vector that they would lack, and stay, since others may come to share them.
    */
-  abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean>;
+  abandon(
+    tenant: string,
+    operation: Operation,
+    late: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean>;
 
-  /** A request id that was used within the last 7 days. */
+  /** How a request ended, or will; undefined where it is unknown, forgotten or was taken back. */
   knownRequest(
     tenant: string,
     key: Pick<RequestKey, "method" | "requestId">,
@@ -257,7 +265,8 @@ export interface OutboxStore {
 export interface DeletionStore {
   /**
    * Removes all that belongs to these memories: turns and workflow executions that hold them,
-   * insights that wait, embeddings and operations' documents that wait. Leaves a mark per memory
+   * insights that wait, embeddings and operations' documents that wait, with operations that have
+   * none left. Leaves a mark per memory
    * until `deleted`. How many turns and executions went.
    */
   forget(

@@ -1,42 +1,20 @@
-import { Code, ConnectError } from "@connectrpc/connect";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { BadRequestSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { RecordKind } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { SearchMode } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { reasonOf } from "../../shared/rpc/peer-errors.ts";
-import { type TestDatabase, testDatabase } from "../../test/harness/postgres.ts";
-import { FakePeers } from "./testing/peers.ts";
-import { type RunningService, startService } from "./testing/running-service.ts";
+import { failure, fieldsOf, lesson, ServiceSuite } from "./testing/service-suite.ts";
 
 const { POSTGRESQL, SESSION_BUDDY } = Source;
 const { OK, DEGRADED, FAILED, SKIPPED } = SourceStatus;
-const lesson = "Use binary unnest for batches.";
 
-let database: TestDatabase;
-let peers: FakePeers;
-let service: RunningService;
-
-beforeAll(async () => {
-  database = await testDatabase("pglite");
-});
-afterAll(() => database.close());
-beforeEach(async () => {
-  await database.truncate();
-  peers = new FakePeers();
-  await restart();
-});
-afterEach(() => service[Symbol.asyncDispose]());
-
-async function restart(env: Record<string, string> = {}): Promise<void> {
-  await service?.[Symbol.asyncDispose]();
-  service = await startService({ postgresUrl: database.url, peers: peers.transports, env });
-}
+const suite = new ServiceSuite();
 
 const tell = () =>
-  service.client.storeConversationTurn({
+  suite.client.storeConversationTurn({
     agentId: "a",
     sessionId: "s",
     role: Role.ASSISTANT,
@@ -44,19 +22,9 @@ const tell = () =>
     repoId: "r",
   });
 const search = (more: object = {}, timeoutMs = 1_000) =>
-  service.client.unifiedSearch({ query: "binary unnest", ...more }, { timeoutMs });
+  suite.client.unifiedSearch({ query: "binary unnest", ...more }, { timeoutMs });
 const statuses = async (more: object = {}) =>
   (await search(more)).sourceReports.map(({ status }) => status);
-
-async function failure(call: Promise<unknown>): Promise<ConnectError> {
-  try {
-    await call;
-  } catch (error) {
-    if (error instanceof ConnectError) return error;
-    throw error;
-  }
-  throw new Error("the call did not fail");
-}
 
 describe("one question", () => {
   it("is answered from both sources in one list, equal contents once", async () => {
@@ -69,24 +37,30 @@ describe("one question", () => {
     expect(sourceReports.every(({ latency }) => latency !== undefined)).toBe(true);
     expect(results.map(({ memoryType, foundIn }) => [memoryType, foundIn])).toEqual(
       expect.arrayContaining([
-        [MemoryType.INSIGHT, [POSTGRESQL, SESSION_BUDDY]],
+        [MemoryType.INSIGHT, [SESSION_BUDDY, POSTGRESQL]],
         [MemoryType.AGENT, [POSTGRESQL]],
       ]),
     );
     expect(results).toHaveLength(2);
-    expect(results[0]).toMatchObject({ score: 1, sourceSystem: "mahavishnu", repoId: "r" });
+    expect(results.find((one) => one.memoryType === MemoryType.INSIGHT)).toMatchObject({
+      score: 1,
+      source: SESSION_BUDDY,
+      memoryId: expect.stringMatching(/./),
+      sourceSystem: "mahavishnu",
+      repoId: "r",
+    });
   });
 
   it("goes to both with the query's vector and model", async () => {
     await tell();
     await search({ repoId: "r", minScore: 0.25, limit: 3 });
-    expect(peers.vectorStore.searches).toMatchObject([
+    expect(suite.peers.vectorStore.searches).toMatchObject([
       { mode: SearchMode.HYBRID, model: "fake-model", limit: 6, minScore: 0.25 },
     ]);
-    expect(peers.bridgeSearches).toMatchObject([
+    expect(suite.peers.bridgeSearches).toMatchObject([
       { query: "binary unnest", model: "fake-model", project: "r", limit: 6, minScore: 0.25 },
     ]);
-    expect(peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
+    expect(suite.peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
   });
 
   it("carries every narrowing to the store as one filter", async () => {
@@ -103,7 +77,7 @@ describe("one question", () => {
         },
       },
     });
-    const node = peers.vectorStore.searches[0]?.filter?.node;
+    const node = suite.peers.vectorStore.searches[0]?.filter?.node;
     const all = node?.case === "allOf" ? node.value.filters : [];
     expect(all.map((one) => one.node.case === "condition" && one.node.value.field)).toEqual([
       "memory_type",
@@ -119,7 +93,7 @@ describe("one question", () => {
     await search({ memoryTypes: [MemoryType.AGENT, MemoryType.RAG] });
     await search({ memoryTypes: [MemoryType.INSIGHT] });
     await search({ memoryTypes: [MemoryType.UNSPECIFIED] });
-    expect(peers.bridgeSearches.map(({ kinds }) => kinds)).toEqual([
+    expect(suite.peers.bridgeSearches.map(({ kinds }) => kinds)).toEqual([
       [RecordKind.CONVERSATION],
       [RecordKind.REFLECTION, RecordKind.INSIGHT, RecordKind.ENTITY],
       [],
@@ -147,7 +121,7 @@ describe("one question", () => {
       { status: OK },
       { status: SKIPPED, resultCount: 0, message: expect.stringMatching(/./) },
     ]);
-    expect(peers.bridgeSearches).toEqual([]);
+    expect(suite.peers.bridgeSearches).toEqual([]);
   });
 
   it("asks the sources that are named", async () => {
@@ -160,10 +134,13 @@ describe("one question", () => {
     const error = await failure(
       search({ query: "", memoryTypes: [9], sources: [0], limit: 1_001, minScore: 2 }),
     );
-    const fields = error
-      .findDetails(BadRequestSchema)
-      .flatMap((bad) => bad.fieldViolations.map(({ field }) => field));
-    expect(fields).toEqual(["query", "memory_types[0]", "sources[0]", "min_score", "limit"]);
+    expect(fieldsOf(error)).toEqual([
+      "query",
+      "memory_types[0]",
+      "sources[0]",
+      "min_score",
+      "limit",
+    ]);
   });
 
   it("takes any text", async () => {
@@ -178,7 +155,7 @@ describe("what is down", () => {
     "costs a %s bridge's results and nothing else",
     async (mood) => {
       await tell();
-      peers.moods.sessionBuddy = mood;
+      suite.peers.moods.sessionBuddy = mood;
       const { results, sourceReports } = await search();
       expect(sourceReports).toMatchObject([
         { status: OK },
@@ -190,7 +167,7 @@ describe("what is down", () => {
 
   it("costs a silent store's results, and the bridge answers in time", async () => {
     await tell();
-    peers.moods.vectorStore = "silent";
+    suite.peers.moods.vectorStore = "silent";
     const { results, sourceReports } = await search();
     expect(sourceReports).toMatchObject([{ status: FAILED }, { status: OK }]);
     expect(results).toMatchObject([{ source: SESSION_BUDDY, content: lesson }]);
@@ -200,47 +177,50 @@ describe("what is down", () => {
     "makes the search one by words when embedding is %s",
     async (mood) => {
       await tell();
-      peers.moods.embedding = mood;
+      suite.peers.moods.embedding = mood;
       const { results, sourceReports } = await search();
       expect(sourceReports).toMatchObject([
         { status: DEGRADED, message: expect.stringContaining("words") },
         { status: DEGRADED, message: expect.stringContaining("words") },
       ]);
       expect(results.length).toBeGreaterThan(0);
-      expect(peers.vectorStore.searches[0]).toMatchObject({ mode: SearchMode.TEXT, model: "" });
+      expect(suite.peers.vectorStore.searches[0]).toMatchObject({
+        mode: SearchMode.TEXT,
+        model: "",
+      });
     },
   );
 
   it("makes the search one by words when the collection refuses the model", async () => {
     await tell();
-    peers.vectorStore.toldModel = "";
-    peers.model = "other-model";
+    suite.peers.vectorStore.toldModel = "";
+    suite.peers.model = "other-model";
     expect(await statuses()).toEqual([DEGRADED, OK]);
   });
 
   it("fails the call only when all that was asked failed", async () => {
-    peers.moods.vectorStore = "down";
-    peers.moods.sessionBuddy = "broken";
+    suite.peers.moods.vectorStore = "down";
+    suite.peers.moods.sessionBuddy = "broken";
     const error = await failure(search());
     expect(error.code).toBe(Code.Unavailable);
     expect(reasonOf(error)).toBe("ALL_SOURCES_FAILED");
     expect(error.rawMessage).not.toContain("secrets");
     expect(reasonOf(await failure(search({ agentId: "a" })))).toBe("ALL_SOURCES_FAILED");
-    peers.moods.sessionBuddy = "up";
+    suite.peers.moods.sessionBuddy = "up";
     expect(await statuses()).toEqual([FAILED, OK]);
   });
 });
 
 describe("switches", () => {
   it("leave Session-Buddy out", async () => {
-    await restart({ MAHAVISHNU_ENABLE_REFLECTION_SEARCH: "false" });
+    await suite.start({ MAHAVISHNU_ENABLE_REFLECTION_SEARCH: "false" });
     expect(await statuses()).toEqual([OK, SKIPPED]);
   });
 
   it("leave types out", async () => {
-    await restart({ MAHAVISHNU_ENABLE_RAG_SEARCH: "false" });
+    await suite.start({ MAHAVISHNU_ENABLE_RAG_SEARCH: "false" });
     await search({ filter: {} });
-    const node = peers.vectorStore.searches[0]?.filter?.node;
+    const node = suite.peers.vectorStore.searches[0]?.filter?.node;
     const test = node?.case === "condition" ? node.value.test : undefined;
     const values = test?.case === "oneOf" ? test.value.values : [];
     expect(values.map(({ kind }) => kind.value)).toEqual(["agent", "workflow", "insight"]);

@@ -31,6 +31,7 @@ export class Vectors {
   readonly #embedder: Embedder;
   readonly #documents: Documents;
   readonly #logger: Logger;
+  #failing = false;
   readonly #models = new Map<string, { readonly model: string; readonly until: number }>();
 
   constructor(embedder: Embedder, documents: Documents, logger: Logger) {
@@ -91,10 +92,17 @@ export class Vectors {
     const budgetMs = until - performance.now();
     if (budgetMs <= 0) return undefined;
     try {
-      return await within(call, budgetMs, (peerCall) => this.#embedder.embed(peerCall, request));
+      const answer = await within(call, budgetMs, (peerCall) =>
+        this.#embedder.embed(peerCall, request),
+      );
+      if (this.#failing) this.#logger.info("embedding answers again");
+      this.#failing = false;
+      return answer;
     } catch (error) {
       call.signal.throwIfAborted();
-      this.#logger.warn({ err: error, purpose: request.purpose }, "embedding failed");
+      // Once, and not for each of the thousands of texts that come meanwhile.
+      if (!this.#failing) this.#logger.warn({ err: error }, "embedding fails; going on without");
+      this.#failing = true;
       return undefined;
     }
   }
@@ -102,7 +110,11 @@ export class Vectors {
   /** The collection's model; empty (the service's default) where it has none or does not tell. */
   async #model(call: Call, budgetMs: number): Promise<string> {
     const known = this.#models.get(call.tenant);
-    if (known !== undefined && known.until > performance.now()) return known.model;
+    if (known !== undefined) {
+      if (known.until > performance.now()) return known.model;
+      // One asks; the others go on believing meanwhile.
+      this.#models.set(call.tenant, { ...known, until: performance.now() + unsetModelMs });
+    }
     try {
       const model = await within(call, budgetMs, (peerCall) =>
         this.#documents.embeddingModel(peerCall),

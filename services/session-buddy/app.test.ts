@@ -15,6 +15,7 @@ import { Delivery, RecordKind } from "../../shared/gen/mahavishnu/sessionbuddy/v
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
+import { tenantHeader } from "../../shared/rpc/tenant.ts";
 import type { SessionBuddyOverrides } from "./app.ts";
 import {
   holdFile,
@@ -281,6 +282,49 @@ describe("storing again", () => {
     const { hits } = await bridge.searchReflections({ query: "reflection", limit: 100 });
     expect(hits.map(({ record }) => record?.content).sort()).toEqual(texts.sort());
     expect(await query(file, "select count(*)::int as n from reflections_v2")).toEqual([{ n: 20 }]);
+  });
+});
+
+describe("tenants", () => {
+  const as = (tenant: string) => ({ headers: { [tenantHeader]: tenant } });
+
+  test("each finds its own records and Session-Buddy's, not another's", async () => {
+    await makeFile(
+      file,
+      "adapter",
+      `insert into reflections_v2 (id, content, insight_type, metadata) values
+         ('theirs', 'pools of everyone', 'general', '{"mahavishnu": "a word of theirs"}')`,
+    );
+    const bridge = await start();
+    const one = await bridge.storeInsight({ ...insight, requestId: "" }, as("t1"));
+    const request = { query: "connection pools", project: "", limit: 10 };
+    const ids = async (tenant: string, more = {}) => {
+      const { hits } = await bridge.searchReflections({ ...request, ...more }, as(tenant));
+      return hits.map(({ record }) => record?.id).sort();
+    };
+    expect(await ids("t1")).toEqual([one.id, "theirs"].sort());
+    expect(await ids("t2")).toEqual(["theirs"]);
+    expect(await ids("t2", { project: "mahavishnu" })).toEqual([]);
+
+    const two = await bridge.storeInsight({ ...insight, requestId: "" }, as("t2"));
+    expect(two.deduplicated).toBe(false);
+    expect(await ids("t2")).toEqual([two.id, "theirs"].sort());
+    expect(await ids("t1")).toEqual([one.id, "theirs"].sort());
+    const known = await bridge.storeInsight({ content: "Pools of everyone!" }, as("t2"));
+    expect(known).toMatchObject({ id: "theirs", deduplicated: true });
+    expect((await bridge.getStatus({}, as("t3"))).totalRecords).toBe(3n);
+  });
+
+  test("what marks a record as a tenant's does not leave the bridge", async () => {
+    const bridge = await start();
+    await bridge.storeInsight(insight, as("t1"));
+    const { hits } = await bridge.searchReflections({ query: "pools" }, as("t1"));
+    expect(hits[0]?.record?.metadata).toEqual({
+      workflow_id: "w1",
+      quality_score: 0.8,
+      source_conversation_id: "c1",
+      source_reflection_id: null,
+    });
   });
 });
 

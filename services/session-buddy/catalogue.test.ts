@@ -36,6 +36,17 @@ test("the same normalised text of one kind and project is the same record", asyn
   expect(catalogue.find({ ...draft, content: "never use async pools" })).toBeUndefined();
 });
 
+test("a second tenant's equal text is its own; Session-Buddy's own is everyone's", async () => {
+  const catalogue = new Catalogue();
+  await catalogue.add([record]);
+  expect(catalogue.find({ ...draft, tenant: "u" })).toBeUndefined();
+  expect(catalogue.hasOthersThan("t")).toBe(false);
+  expect(catalogue.hasOthersThan("u")).toBe(true);
+  await catalogue.add([{ ...record, id: "1", metadata: "" }]);
+  expect(catalogue.find({ ...draft, tenant: "u" })).toEqual({ id: "1", sameText: true });
+  expect(catalogue.find(draft)).toEqual({ id: "2", sameText: true });
+});
+
 test("a request id belongs to its tenant and tells when the text is another", async () => {
   const catalogue = new Catalogue();
   await catalogue.add([record]);

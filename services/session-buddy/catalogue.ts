@@ -1,8 +1,8 @@
 import { contentHash } from "../../shared/hash.ts";
 import { type Breathe, createBreathe } from "./event-loop.ts";
+import { markOf } from "./mark.ts";
 import { normalisedHash } from "./normalise.ts";
-import type { Draft, JsonValue, StoredRecord } from "./record.ts";
-import { parseMetadata } from "./stored-text.ts";
+import type { Draft, StoredRecord } from "./record.ts";
 import { TextIndex } from "./text-index.ts";
 import { pieces, words } from "./words.ts";
 
@@ -11,6 +11,8 @@ export interface Entry {
   readonly record: StoredRecord;
   /** SHA-256 of the content; the side index knows records by it. */
   readonly hash: string;
+  /** Whose it is; nobody else finds it. Empty: everyone's. */
+  readonly tenant: string;
 }
 
 /** What makes a second record the same as a first one. */
@@ -25,64 +27,67 @@ export class Catalogue {
   readonly text = new TextIndex();
   /** Distinct contents by their hash, blank ones left out. */
   readonly contents = new Map<string, string>();
+  /** Tenants that have records of their own. */
+  readonly #tenants = new Set<string>();
   readonly #byIdentity = new Map<string, string>();
   readonly #byRequest = new Map<string, { id: string; identity: string }>();
 
   /** Adds records; pauses between them, so that other calls get their turn. */
   async add(records: readonly StoredRecord[], breathe: Breathe = createBreathe()): Promise<void> {
     for (const record of records) {
-      const counts = new Map<string, number>();
+      const found: string[] = [];
       for (const piece of pieces(record.content)) {
-        for (const word of words(piece)) counts.set(word, (counts.get(word) ?? 0) + 1);
+        for (const word of words(piece)) found.push(word);
         await breathe();
       }
       // From here on nothing waits: a search between two records sees whole entries only.
-      this.text.add(counts);
+      this.text.add(found);
       const hash = contentHash(record.content);
-      this.entries.push({ record, hash });
+      const { tenant, requestId } = markOf(record.metadata);
+      this.entries.push({ record, hash, tenant });
+      if (tenant !== "") this.#tenants.add(tenant);
       if (!this.contents.has(hash) && record.content.trim() !== "") {
         this.contents.set(hash, record.content);
       }
-      this.#remember(record);
+      this.#remember(record, tenant, requestId);
     }
   }
 
-  /** The id of the record that this draft repeats, by its request id or by its text. */
+  /** Whether other tenants than this one have records of their own. */
+  hasOthersThan(tenant: string): boolean {
+    return this.#tenants.size > (this.#tenants.has(tenant) ? 1 : 0);
+  }
+
+  /**
+   * The id of the record that this draft repeats, by its request id or by its text: one of the same
+   * tenant's, else one of everyone's. Another tenant's would be out of the caller's sight.
+   */
   find(draft: Draft): { id: string; sameText: boolean } | undefined {
-    const identity = identityOf(draft);
+    const identity = identityOf(draft, draft.tenant);
     const request = this.#byRequest.get(requestKey(draft.tenant, draft.requestId));
     if (draft.requestId !== "" && request !== undefined) {
       return { id: request.id, sameText: request.identity === identity };
     }
-    const id = this.#byIdentity.get(identity);
+    const id = this.#byIdentity.get(identity) ?? this.#byIdentity.get(identityOf(draft, ""));
     return id === undefined ? undefined : { id, sameText: true };
   }
 
-  #remember(record: StoredRecord): void {
+  #remember(record: StoredRecord, tenant: string, requestId: string): void {
     if (record.kind !== "insight" && record.kind !== "reflection") return;
-    const identity = identityOf(record);
+    const identity = identityOf(record, tenant);
     const known = this.#byIdentity.get(identity);
     // Of several equal ones the smallest id answers, whatever order the file gives.
     if (known === undefined || record.id < known) this.#byIdentity.set(identity, record.id);
-    if (!record.metadata.includes('"mahavishnu"')) return;
-    const ours = parseMetadata(record.metadata)["mahavishnu"];
-    const requestId = textOf(ours, "request_id");
     if (requestId === "") return;
-    this.#byRequest.set(requestKey(textOf(ours, "tenant"), requestId), { id: record.id, identity });
+    this.#byRequest.set(requestKey(tenant, requestId), { id: record.id, identity });
   }
 }
 
-/** Within one kind and project: an insight shared with a second project is a second record. */
-function identityOf({ kind, project, content }: Identity): string {
-  return `${kind}\n${project}\n${normalisedHash(content)}`;
+/** Within one tenant, kind and project: an insight shared with a second one is a second record. */
+function identityOf({ kind, project, content }: Identity, tenant: string): string {
+  return `${tenant}\n${kind}\n${project}\n${normalisedHash(content)}`;
 }
 
 function requestKey(tenant: string, requestId: string): string {
   return `${tenant}\n${requestId}`;
-}
-
-function textOf(value: JsonValue | undefined, key: string): string {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return "";
-  const found = value[key];
-  return typeof found === "string" ? found : "";
 }

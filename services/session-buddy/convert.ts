@@ -22,6 +22,7 @@ import {
   type StoreReflectionRequest,
 } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import type { BridgeStatus } from "./bridge-status.ts";
+import { withoutMark } from "./mark.ts";
 import {
   type Draft,
   type InsightType,
@@ -52,7 +53,7 @@ const kindNames = new Map<RecordKindMessage, RecordKind>(
 );
 
 /** @throws InvalidRequestError that names every wrong field. */
-export function parseSearch(request: SearchReflectionsRequest): SearchQuery {
+export function parseSearch(request: SearchReflectionsRequest, tenant: string): SearchQuery {
   const violations = new Violations();
   const { query, vector, model, limit, minScore } = request;
   requireText(violations, "query", query, longestQuery);
@@ -83,6 +84,7 @@ export function parseSearch(request: SearchReflectionsRequest): SearchQuery {
   });
   violations.throwIfAny();
   return {
+    tenant,
     text: query,
     vector: vector === undefined ? undefined : { values: vector.values, model },
     project: request.project,
@@ -200,7 +202,7 @@ export function toRecord(record: StoredRecord): RecordMessage {
     project: record.project,
     collection: record.collection,
     insightType: record.insightType,
-    metadata: parseMetadata(record.metadata),
+    metadata: withoutMark(parseMetadata(record.metadata)),
     era: record.era,
     ...(confidence === undefined ? {} : { confidence }),
     ...(createMicros === undefined ? {} : { createTime: toTimestamp(createMicros) }),

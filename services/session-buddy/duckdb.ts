@@ -1,13 +1,14 @@
 /** The only file that knows @duckdb/node-api. */
 import {
+  BLOB,
   BOOLEAN,
+  blobValue,
   DOUBLE,
   type DuckDBConnection,
   DuckDBInstance,
   type DuckDBResult,
   type DuckDBType,
   type DuckDBValue,
-  FLOAT,
   LIST,
   listValue,
   SQLNULL,
@@ -28,7 +29,7 @@ export type Parameter =
   | number
   | string
   | { readonly texts: readonly string[] }
-  | { readonly floats: readonly number[] }
+  | { readonly bytes: Uint8Array }
   /** Microseconds for a TIMESTAMP without a zone. */
   | { readonly wallMicros: bigint };
 
@@ -80,19 +81,13 @@ function holderOf(message: string): string | undefined {
 export class DuckDb implements AsyncDisposable {
   readonly #instance: DuckDBInstance;
   readonly #connection: DuckDBConnection;
-  readonly #ownsInstance: boolean;
   /** The native call that runs now: closing under it would end the process. */
   #busy: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  private constructor(
-    instance: DuckDBInstance,
-    connection: DuckDBConnection,
-    ownsInstance: boolean,
-  ) {
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection) {
     this.#instance = instance;
     this.#connection = connection;
-    this.#ownsInstance = ownsInstance;
   }
 
   /** @throws DuckDbError */
@@ -106,20 +101,11 @@ export class DuckDb implements AsyncDisposable {
         autoload_known_extensions: "false",
       });
       try {
-        return new DuckDb(instance, await instance.connect(), true);
+        return new DuckDb(instance, await instance.connect());
       } catch (error) {
         instance.closeSync();
         throw error;
       }
-    } catch (error) {
-      throw new DuckDbError(error);
-    }
-  }
-
-  /** A second connection to the same database, for work side by side; to be closed first. */
-  async fork(): Promise<DuckDb> {
-    try {
-      return new DuckDb(this.#instance, await this.#instance.connect(), false);
     } catch (error) {
       throw new DuckDbError(error);
     }
@@ -208,7 +194,7 @@ export class DuckDb implements AsyncDisposable {
     this.#closed = true;
     await this.#busy;
     this.#connection.closeSync();
-    if (this.#ownsInstance) this.#instance.closeSync();
+    this.#instance.closeSync();
   }
 }
 
@@ -218,6 +204,6 @@ function bind(value: Parameter): [DuckDBValue, DuckDBType] {
   if (typeof value === "number") return [value, DOUBLE];
   if (typeof value === "string") return [value, VARCHAR];
   if ("texts" in value) return [listValue(value.texts), LIST(VARCHAR)];
-  if ("floats" in value) return [listValue(value.floats), LIST(FLOAT)];
+  if ("bytes" in value) return [blobValue(value.bytes), BLOB];
   return [timestampValue(value.wallMicros), TIMESTAMP];
 }

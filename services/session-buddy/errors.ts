@@ -41,9 +41,9 @@ export class UnwritableIndexError extends DomainError {
   constructor(indexes: readonly string[]) {
     super(
       "failed_precondition",
-      "DEPENDENCY_UNAVAILABLE",
+      "STORE_NOT_WRITABLE",
       `Session-Buddy's file has HNSW indexes (${indexes.join(", ")}), which are written with DuckDB's vss extension only; store through Session-Buddy, or drop them`,
-      { facts: { dependency: "duckdb vss extension" } },
+      { facts: { needs: "duckdb vss extension" } },
     );
   }
 }

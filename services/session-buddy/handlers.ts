@@ -29,7 +29,8 @@ export function createHandlers(
   return {
     ...createProjectHandlers(projects),
     async searchReflections(request, context) {
-      return toSearchResponse(await search.search(parseSearch(request), context.signal));
+      const { tenant, signal } = callContext(context);
+      return toSearchResponse(await search.search(parseSearch(request, tenant), signal));
     },
     async storeInsight(request, context) {
       const { tenant, signal } = callContext(context);

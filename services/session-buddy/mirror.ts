@@ -4,7 +4,7 @@ import { sleep } from "../../shared/lifecycle.ts";
 import { Catalogue } from "./catalogue.ts";
 import { RequestIdReusedError } from "./errors.ts";
 import { createBreathe } from "./event-loop.ts";
-import type { Draft } from "./record.ts";
+import type { Draft, StoredRecord } from "./record.ts";
 import type { FileContents, ReadReport, RecordStore, Signature, WriteSession } from "./store.ts";
 
 export interface MirrorOptions {
@@ -52,7 +52,7 @@ export interface MirrorStatus {
 }
 
 /** Reading may use this share of the time at most, however large the file is. */
-const readingShare = 1 / 20;
+const readingShare = 1 / 10;
 
 /**
  * Keeps the catalogue in step with a file that other programs write. Nothing holds the file between
@@ -212,7 +212,13 @@ export class Mirror implements AsyncDisposable {
     const catalogue = new Catalogue();
     const breathe = createBreathe(signal);
     try {
-      const report = await this.#store.read((records) => catalogue.add(records, breathe), signal);
+      // Indexed after the file is let go: it is held for reading only, not for our work on it.
+      const batches: (readonly StoredRecord[])[] = [];
+      const report = await this.#store.read(async (records) => {
+        batches.push(records);
+        await breathe();
+      }, signal);
+      for (const records of batches) await catalogue.add(records, breathe);
       this.#accept(imageFrom(catalogue, report));
     } catch (error) {
       if (!signal.aborted) this.#refuse(error);

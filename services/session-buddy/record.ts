@@ -43,6 +43,7 @@ export interface Draft {
   readonly project: string;
   /** Makes a repeated call safe within its tenant. Empty: none. */
   readonly requestId: string;
+  /** Who stores it, and finds it. */
   readonly tenant: string;
   readonly metadata: JsonObject;
   /** What only an insight has. */

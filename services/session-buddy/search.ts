@@ -1,5 +1,5 @@
 import { Best } from "./best-hits.ts";
-import type { Catalogue, Entry } from "./catalogue.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { DimensionMismatchError } from "./errors.ts";
 import type { Mirror } from "./mirror.ts";
 import type { RecordKind, StoredRecord } from "./record.ts";
@@ -12,6 +12,8 @@ const vectorWeight = 0.5;
 
 /** A search whose every part is within its bounds. */
 export interface SearchQuery {
+  /** Who asks: finds its own records and everyone's. */
+  readonly tenant: string;
   readonly text: string;
   /** Undefined: by text only. */
   readonly vector: { readonly values: readonly number[]; readonly model: string } | undefined;
@@ -70,6 +72,8 @@ export class ReflectionSearch {
       catalogue,
       signal,
     );
+    // Where there is nothing to embed, nothing is behind.
+    if (catalogue.contents.size === 0) return found;
     if (model !== vector.model) {
       staleness.push(`no record has a vector of "${vector.model}" yet; found by text`);
     } else if (dimension !== undefined && dimension !== vector.values.length) {
@@ -87,7 +91,7 @@ export function rank(
   catalogue: Catalogue,
   similarities: ReadonlyMap<string, number>,
 ): readonly SearchHit[] {
-  const scope = scopeOf(query, catalogue.entries);
+  const scope = scopeOf(query, catalogue);
   const queryWords = words(query.text);
   const textScores = catalogue.text.search(queryWords, scope);
   const best = new Best<SearchHit>(query.limit, better);
@@ -121,13 +125,18 @@ function single(score: number | undefined): number | undefined {
   return score === undefined ? undefined : Math.fround(score);
 }
 
-function scopeOf({ project, kinds }: SearchQuery, entries: readonly Entry[]): Scope | undefined {
-  if (project === "" && kinds.size === 0) return undefined;
+/** Undefined: every record, which is searched without asking of each. */
+function scopeOf(query: SearchQuery, catalogue: Catalogue): Scope | undefined {
+  const { tenant, project, kinds } = query;
+  if (project === "" && kinds.size === 0 && !catalogue.hasOthersThan(tenant)) return undefined;
   return (document) => {
-    const record = entries[document]?.record;
-    if (record === undefined) return false;
+    const entry = catalogue.entries[document];
+    if (entry === undefined) return false;
+    const { record } = entry;
     return (
-      (project === "" || record.project === project) && (kinds.size === 0 || kinds.has(record.kind))
+      (entry.tenant === "" || entry.tenant === tenant) &&
+      (project === "" || record.project === project) &&
+      (kinds.size === 0 || kinds.has(record.kind))
     );
   };
 }

@@ -3,32 +3,33 @@ import { dirname } from "node:path";
 import pLimit from "p-limit";
 import type { Logger } from "../../shared/logging.ts";
 import { DuckDb, DuckDbError } from "./duckdb.ts";
+import { createBreathe } from "./event-loop.ts";
 import type { IndexedContent, SideIndex } from "./side-index.ts";
+import { VectorMatrix } from "./vector-matrix.ts";
 
+/** An embedding is its components as little-endian floats of 32 bits: a list takes ten times as long. */
 const schema = `
 create table if not exists index_model (model varchar not null, dimension integer);
 create table if not exists content_vectors (
   content_hash varchar primary key,
-  embedding float[] not null,
+  embedding blob not null,
   indexed_at timestamp default current_timestamp
 );
 `;
 
-/** The side index in a DuckDB file of its own, held while this process runs. */
+/**
+ * The side index in a DuckDB file of its own, held while this process runs. Vectors are compared
+ * in memory, where 5,000 take milliseconds; the file makes them survive.
+ */
 export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
-  readonly hashes = new Set<string>();
   readonly #database: DuckDb;
-  /** Searches do not wait for what is being written. */
-  readonly #reading: DuckDb;
   /** A connection serves one statement at a time. */
   readonly #turn = pLimit(1);
-  readonly #readingTurn = pLimit(1);
   #model: string | undefined;
-  #dimension: number | undefined;
+  #matrix: VectorMatrix | undefined;
 
-  private constructor(database: DuckDb, reading: DuckDb) {
+  private constructor(database: DuckDb) {
     this.#database = database;
-    this.#reading = reading;
   }
 
   /**
@@ -51,14 +52,9 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
   static async #opened(path: string): Promise<DuckDbSideIndex> {
     const database = await DuckDb.open(path, "write");
     try {
-      const index = new DuckDbSideIndex(database, await database.fork());
+      const index = new DuckDbSideIndex(database);
       await database.script(schema);
-      const [row] = await database.rows("select model, dimension from index_model");
-      index.#model = typeof row?.["model"] === "string" ? row["model"] : undefined;
-      index.#dimension = typeof row?.["dimension"] === "number" ? row["dimension"] : undefined;
-      for await (const rows of database.chunks("select content_hash from content_vectors")) {
-        for (const one of rows) index.hashes.add(String(one["content_hash"]));
-      }
+      await index.#load();
       return index;
     } catch (error) {
       await database[Symbol.asyncDispose]();
@@ -66,12 +62,38 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
     }
   }
 
+  async #load(): Promise<void> {
+    const [row] = await this.#database.rows("select model, dimension from index_model");
+    this.#model = typeof row?.["model"] === "string" ? row["model"] : undefined;
+    const dimension = row?.["dimension"];
+    if (typeof dimension !== "number") return;
+    const matrix = new VectorMatrix(dimension);
+    const breathe = createBreathe();
+    const chunks = this.#database.chunks("select content_hash, embedding from content_vectors");
+    for await (const rows of chunks) {
+      for (const { content_hash, embedding } of rows) {
+        const vector = floatsOf(embedding);
+        if (vector?.length === dimension) matrix.set(String(content_hash), vector);
+        await breathe();
+      }
+    }
+    this.#matrix = matrix;
+  }
+
   get model(): string | undefined {
     return this.#model;
   }
 
   get dimension(): number | undefined {
-    return this.#dimension;
+    return this.#matrix?.dimension;
+  }
+
+  get size(): number {
+    return this.#matrix?.hashes.size ?? 0;
+  }
+
+  has(hash: string): boolean {
+    return this.#matrix?.hashes.has(hash) ?? false;
   }
 
   setModel(model: string): Promise<void> {
@@ -81,64 +103,49 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
         await this.#database.rows("insert into index_model values ($1, null)", [model]);
       });
       this.#model = model;
-      this.#dimension = undefined;
-      this.hashes.clear();
+      this.#matrix = undefined;
     });
   }
 
   add(contents: readonly IndexedContent[], signal?: AbortSignal): Promise<void> {
     return this.#turn(async () => {
       signal?.throwIfAborted();
-      const fresh = contents.filter(({ hash }) => !this.hashes.has(hash));
-      const dimension = this.#dimension ?? fresh[0]?.vector.length;
-      if (dimension === undefined) return;
+      const fresh = contents.filter(({ hash }) => !this.has(hash));
+      const dimension = this.dimension ?? fresh[0]?.vector.length;
+      if (dimension === undefined || fresh.length === 0) return;
       await this.#transaction(async () => {
         for (const { hash, vector } of fresh) {
+          // A row that was left out when loading, for its length, gives way.
           await this.#database.rows(
-            "insert into content_vectors (content_hash, embedding) values ($1, $2)",
-            [hash, { floats: vector }],
+            "insert or replace into content_vectors (content_hash, embedding) values ($1, $2)",
+            [hash, { bytes: bytesOf(vector) }],
           );
         }
         await this.#database.rows("update index_model set dimension = $1", [dimension]);
       });
-      this.#dimension = dimension;
-      for (const { hash } of fresh) this.hashes.add(hash);
+      this.#matrix ??= new VectorMatrix(dimension);
+      for (const { hash, vector } of fresh) this.#matrix.set(hash, vector);
     });
   }
 
   retain(isWanted: (hash: string) => boolean): Promise<void> {
     return this.#turn(async () => {
-      const unwanted = [...this.hashes].filter((hash) => !isWanted(hash));
+      const matrix = this.#matrix;
+      const unwanted = [...(matrix?.hashes.keys() ?? [])].filter((hash) => !isWanted(hash));
       if (unwanted.length === 0) return;
       await this.#database.rows(
         "delete from content_vectors where content_hash in (select unnest($1))",
         [{ texts: unwanted }],
       );
-      for (const hash of unwanted) this.hashes.delete(hash);
+      for (const hash of unwanted) matrix?.delete(hash);
     });
   }
 
-  similarities(vector: readonly number[], signal?: AbortSignal): Promise<Map<string, number>> {
-    return this.#readingTurn(async () => {
-      const found = new Map<string, number>();
-      // The vectors are compared on DuckDB's threads; here arrive only numbers.
-      const chunks = this.#reading.chunks(
-        `select content_hash, greatest(least(list_cosine_similarity(embedding, $1), 1), 0)::double
-           as similarity
-         from content_vectors`,
-        [{ floats: vector }],
-        signal,
-      );
-      for await (const rows of chunks) {
-        for (const row of rows) {
-          const similarity = row["similarity"];
-          if (typeof similarity === "number" && Number.isFinite(similarity)) {
-            found.set(String(row["content_hash"]), similarity);
-          }
-        }
-      }
-      return found;
-    });
+  async similarities(
+    vector: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, number>> {
+    return this.#matrix?.similarities(vector, createBreathe(signal)) ?? new Map();
   }
 
   async #transaction(work: () => Promise<void>): Promise<void> {
@@ -153,9 +160,24 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#readingTurn(() => this.#reading[Symbol.asyncDispose]());
     await this.#turn(() => this.#database[Symbol.asyncDispose]());
   }
 }
 
 const rebuildable: ReadonlySet<string> = new Set(["damaged", "newer", "other"]);
+
+function bytesOf(vector: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(vector.length * 4);
+  vector.forEach((value, at) => {
+    bytes.writeFloatLE(value, at * 4);
+  });
+  return bytes;
+}
+
+function floatsOf(stored: unknown): Float32Array | undefined {
+  if (!(stored instanceof Uint8Array)) return undefined;
+  const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
+  return Float32Array.from({ length: Math.floor(bytes.length / 4) }, (_, at) =>
+    bytes.readFloatLE(at * 4),
+  );
+}

@@ -15,8 +15,10 @@ export interface SideIndex {
   readonly model: string | undefined;
   /** Components of its vectors; undefined before the first. */
   readonly dimension: number | undefined;
-  /** Hashes of the contents that have a vector. */
-  readonly hashes: ReadonlySet<string>;
+  /** How many contents have a vector. */
+  readonly size: number;
+  /** True when this content has a vector. */
+  has(hash: string): boolean;
   /** Takes another model's side: all vectors of the former one are dropped. */
   setModel(model: string): Promise<void>;
   /** Durable when it resolves. Vectors must be of `model`; a hash that is there already is skipped. */
@@ -24,5 +26,8 @@ export interface SideIndex {
   /** Drops contents that no record has any more. */
   retain(isWanted: (hash: string) => boolean): Promise<void>;
   /** Cosine similarity, clipped to 0..1, of every content with the vector, by hash. */
-  similarities(vector: readonly number[], signal?: AbortSignal): Promise<Map<string, number>>;
+  similarities(
+    vector: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, number>>;
 }

@@ -4,11 +4,7 @@ import { words } from "./words.ts";
 
 function indexOf(...texts: string[]): TextIndex {
   const index = new TextIndex();
-  for (const text of texts) {
-    const counts = new Map<string, number>();
-    for (const word of words(text)) counts.set(word, (counts.get(word) ?? 0) + 1);
-    index.add(counts);
-  }
+  for (const text of texts) index.add(words(text));
   return index;
 }
 

@@ -6,9 +6,6 @@ interface Postings {
   readonly counts: number[];
 }
 
-/** How often each word stands in a document. */
-export type WordCounts = ReadonlyMap<string, number>;
-
 /** Which documents a search considers. */
 export type Scope = (document: number) => boolean;
 
@@ -24,22 +21,25 @@ export class TextIndex {
     return this.#lengths.length;
   }
 
-  /** Returns the document's number. */
-  add(counts: WordCounts): number {
+  /** Adds a document by its words, repeated ones too; returns its number. */
+  add(words: readonly string[]): number {
     const document = this.#lengths.length;
-    let length = 0;
-    for (const [word, count] of counts) {
-      length += count;
+    for (const word of words) {
       const postings = this.#postings.get(word);
       if (postings === undefined) {
-        this.#postings.set(word, { documents: [document], counts: [count] });
-      } else {
-        postings.documents.push(document);
-        postings.counts.push(count);
+        this.#postings.set(word, { documents: [document], counts: [1] });
+        continue;
+      }
+      const { documents, counts } = postings;
+      const last = documents.length - 1;
+      if (documents[last] === document) counts[last] = (counts[last] ?? 0) + 1;
+      else {
+        documents.push(document);
+        counts.push(1);
       }
     }
-    this.#lengths.push(length);
-    this.#totalLength += length;
+    this.#lengths.push(words.length);
+    this.#totalLength += words.length;
     return document;
   }
 

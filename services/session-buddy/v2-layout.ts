@@ -1,5 +1,5 @@
-import { contentHash } from "../../shared/hash.ts";
 import type { Parameter, Row } from "./duckdb.ts";
+import { markFor } from "./mark.ts";
 import type { Draft, JsonObject, RecordKind, StoredRecord } from "./record.ts";
 import { decodeStoredText } from "./stored-text.ts";
 import type { WallTime } from "./wall-time.ts";
@@ -160,12 +160,6 @@ function metadataOf(draft: Draft): JsonObject {
   return {
     ...draft.metadata,
     ...insight,
-    mahavishnu: {
-      source_system: "mahavishnu",
-      tenant: draft.tenant,
-      content_hash: contentHash(draft.content),
-      ...(draft.requestId === "" ? {} : { request_id: draft.requestId }),
-      ...(draft.project === "" ? {} : { project: draft.project }),
-    },
+    ...markFor(draft),
   };
 }

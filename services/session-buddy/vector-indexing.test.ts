@@ -104,7 +104,7 @@ test("every content gets its vector in bounded batches; a refused one does not s
   const catalogue = await catalogueOf(...contents, "poison", " ");
   const embedder = new FakeEmbedder();
   const { index, indexing } = await open(() => catalogue, embedder);
-  await until(() => index.hashes.size === 100);
+  await until(() => index.size === 100);
   expect(embedder.calls.every(({ texts }) => texts.length <= 32)).toBe(true);
   await sleep(50);
   const poisoned = embedder.calls.filter(({ texts }) => texts.includes("poison"));
@@ -124,12 +124,12 @@ test("a restart goes on where it stopped", async () => {
     const first = new FakeEmbedder();
     await using life = new Resources();
     const { index } = await open(() => catalogue, first, life);
-    await until(() => index.hashes.size === 3);
+    await until(() => index.size === 3);
   }
   await catalogue.add([record("9", "four")]);
   const second = new FakeEmbedder();
   const { index } = await open(() => catalogue, second);
-  await until(() => index.hashes.size === 4);
+  await until(() => index.size === 4);
   expect(second.calls.flatMap(({ texts }) => texts)).toEqual(["four"]);
 });
 
@@ -143,16 +143,16 @@ test("it outlives an embedder that is down", async () => {
     undefined,
   );
   embedder.down = false;
-  await until(() => index.hashes.size === 1);
+  await until(() => index.size === 1);
 });
 
 test("another model takes over when it is asked for, and drops the vectors of the former", async () => {
   const catalogue = await catalogueOf("one", "two");
   const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
-  await until(() => index.hashes.size === 2);
+  await until(() => index.size === 2);
   const early = await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
   expect(early).toMatchObject({ model: "small", found: new Map() });
-  await until(() => index.model === "large" && index.hashes.size === 2);
+  await until(() => index.model === "large" && index.size === 2);
   const { found, dimension } = await indexing.compare(
     { model: "large", values: [1, 0, 0] },
     catalogue,
@@ -164,30 +164,30 @@ test("a model that is asked for keeps its place, and nobody's model drops nothin
   const catalogue = await catalogueOf("one", "two");
   const embedder = new FakeEmbedder();
   const { index, indexing } = await open(() => catalogue, embedder);
-  await until(() => index.hashes.size === 2);
+  await until(() => index.size === 2);
   await indexing.compare({ model: "nobody", values: [1] }, catalogue);
   await until(() => embedder.calls.some(({ model }) => model === "nobody"));
   await indexing.compare({ model: "small", values: [1, 0] }, catalogue);
   await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
   await sleep(50);
   expect(index.model).toBe("small");
-  expect(index.hashes.size).toBe(2);
+  expect(index.size).toBe(2);
   expect(embedder.calls.filter(({ model }) => model === "nobody")).toHaveLength(1);
 });
 
 test("contents that are gone lose their vectors", async () => {
   let catalogue = await catalogueOf("one", "two");
   const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
-  await until(() => index.hashes.size === 2);
+  await until(() => index.size === 2);
   catalogue = await catalogueOf("two");
   indexing.contentsChanged();
-  await until(() => index.hashes.size === 1);
+  await until(() => index.size === 1);
 });
 
 test("a query of another dimension is compared with nothing", async () => {
   const catalogue = await catalogueOf("one");
   const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
-  await until(() => index.hashes.size === 1);
+  await until(() => index.size === 1);
   const { found, dimension } = await indexing.compare({ model: "small", values: [1] }, catalogue);
   expect({ size: found.size, dimension }).toEqual({ size: 0, dimension: 2 });
 });
@@ -196,7 +196,7 @@ test("a damaged side index is built anew", async () => {
   await writeFile(path, "no database ".repeat(2_000));
   const catalogue = await catalogueOf("one");
   const { index } = await open(() => catalogue, new FakeEmbedder());
-  await until(() => index.hashes.size === 1);
+  await until(() => index.size === 1);
 });
 
 test("without a side index all is found by text", async () => {
@@ -222,6 +222,7 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
   ]);
   const hits = rank(
     {
+      tenant: "t",
       text: "pool",
       vector: undefined,
       project: "",

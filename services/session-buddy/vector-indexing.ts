@@ -112,9 +112,9 @@ export class VectorIndexing implements AsyncDisposable {
 
   /** How many records have a vector. */
   indexedRecords(catalogue: Catalogue): number {
-    const hashes = this.#options.index?.hashes;
-    if (hashes === undefined) return 0;
-    return catalogue.entries.reduce((sum, { hash }) => sum + (hashes.has(hash) ? 1 : 0), 0);
+    const { index } = this.#options;
+    if (index === undefined) return 0;
+    return catalogue.entries.reduce((sum, { hash }) => sum + (index.has(hash) ? 1 : 0), 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +135,7 @@ export class VectorIndexing implements AsyncDisposable {
   #pending(catalogue: Catalogue, index: SideIndex): number {
     let pending = 0;
     for (const hash of catalogue.contents.keys()) {
-      if (!index.hashes.has(hash) && !this.#refused.has(hash)) pending++;
+      if (!index.has(hash) && !this.#refused.has(hash)) pending++;
     }
     return pending;
   }
@@ -237,13 +237,13 @@ export class VectorIndexing implements AsyncDisposable {
     }
     while (this.#queue.length > 0) {
       const last = this.#queue.at(-1) ?? "";
-      if (!index.hashes.has(last) && !this.#refused.has(last)) break;
+      if (!index.has(last) && !this.#refused.has(last)) break;
       this.#queue.pop();
     }
     return this.#queue
       .slice(-batchTexts)
       .reverse()
-      .filter((hash) => !index.hashes.has(hash) && !this.#refused.has(hash));
+      .filter((hash) => !index.has(hash) && !this.#refused.has(hash));
   }
 
   #wake(): void {

@@ -16,15 +16,24 @@ const stopWords = new Set(
   so than too very s t can will just don should now`.split(/\s+/),
 );
 
+/** What a word becomes, or null where it is not searched for; most words of a text come again. */
+const known = new Map<string, string | null>();
+const mostKnown = 200_000;
+
 /**
  * The words of a text as the vector store's full-text search sees them: lower case, without stop
  * words, English endings stemmed (Porter 2). Words of other scripts stay whole.
  */
 export function words(text: string): string[] {
   const found: string[] = [];
-  for (const [raw] of text.normalize("NFC").toLowerCase().matchAll(wordPattern)) {
-    if (raw.length > longestWord || stopWords.has(raw)) continue;
-    found.push(stem(raw));
+  for (const raw of text.normalize("NFC").toLowerCase().match(wordPattern) ?? []) {
+    let word = known.get(raw);
+    if (word === undefined) {
+      word = raw.length > longestWord || stopWords.has(raw) ? null : stem(raw);
+      if (known.size >= mostKnown) known.clear();
+      known.set(raw, word);
+    }
+    if (word !== null) found.push(word);
   }
   return found;
 }

@@ -47,12 +47,13 @@ function start(url: string, env: Record<string, string> = {}): Promise<App> {
 async function until(transport: GrpcTransport, serving: boolean): Promise<void> {
   const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
   const wanted = serving ? SERVING : NOT_SERVING;
-  const stop = AbortSignal.timeout(20_000);
+  const stop = new AbortController();
   const watch = createClient(Health, transport).watch(
     { service: VectorStoreService.typeName },
-    { signal: stop },
+    { signal: AbortSignal.any([stop.signal, AbortSignal.timeout(20_000)]) },
   );
-  for await (const { status } of watch) if (status === wanted) return;
+  for await (const { status } of watch) if (status === wanted) break;
+  stop.abort();
 }
 
 async function refusal(call: Promise<unknown>) {
@@ -90,11 +91,16 @@ describe("vector-store", () => {
     const tenant = newTenant();
     await client.upsertDocuments({ documents: [document("one")] }, tenant);
     const { collection } = await client.getCollection({ name: "memories" }, tenant);
-    expect(collection).toMatchObject({ name: "memories", dimension: 768, documentCount: 1n });
+    expect(collection).toMatchObject({ name: "memories", dimension: 768, documentCount: 0n });
+    const includeCount = true;
+    const counted = await client.getCollection({ name: "memories", includeCount }, tenant);
+    expect(counted.collection?.documentCount).toBe(1n);
     expect(collection?.index).toBeUndefined();
     const { collections, nextPageToken } = await client.listCollections({}, tenant);
-    expect(collections.map((one) => one.name)).toEqual(["memories"]);
+    expect(collections).toMatchObject([{ name: "memories", documentCount: 0n }]);
     expect(nextPageToken).toBe("");
+    const all = await client.listCollections({ includeCount }, tenant);
+    expect(all.collections).toMatchObject([{ name: "memories", documentCount: 1n }]);
     expect(await refusal(client.getCollection({ name: "others" }))).toMatchObject({
       code: Code.NotFound,
       reason: "COLLECTION_NOT_FOUND",
@@ -206,6 +212,52 @@ describe("vector-store", () => {
     for (const field of ["content", "source_system", "memory_type"]) {
       expect(message).toContain(`documents[2].${field}`);
     }
+  });
+
+  test("writes vectors alone, each refusal in its place", async () => {
+    const tenant = newTenant();
+    const vector = { values: vectorOf(1) };
+    const stored = document("text", { id: "a", agentId: "agent", metadata: { n: 1 } });
+    const others = [document("other", { id: "b" }), document("third", { id: "c" })];
+    await client.upsertDocuments({ documents: [stored, ...others] }, tenant);
+    const documents = [
+      { id: "a", content: "text", vector },
+      { id: "b", content: "as it was", vector },
+      { id: "nobody", content: "text", vector },
+      { content: "", vector: { values: [] } },
+      { id: "c", content: "third" },
+      { id: "c", content: "third", vector: { values: [1, 2] } },
+      { id: "a", content: "text", vector },
+    ];
+    const write = { documents, model, vectorsOnly: true };
+    const { results } = await client.upsertDocuments(write, tenant);
+    expect(results[0]).toMatchObject({ id: "a", outcome: UpsertOutcome.UPDATED });
+    const refused = (code: Code, reason: ErrorReason, field: string) => ({
+      outcome: UpsertOutcome.UNSPECIFIED,
+      error: { code, reason, field },
+    });
+    const { CONFLICT, MEMORY_NOT_FOUND, INVALID_FIELD, DIMENSION_MISMATCH } = ErrorReason;
+    expect(results.slice(1)).toMatchObject([
+      { id: "b", ...refused(Code.Aborted, CONFLICT, "documents[1].content") },
+      { id: "nobody", ...refused(Code.NotFound, MEMORY_NOT_FOUND, "documents[2].id") },
+      { id: "", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[3].id") },
+      { id: "c", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[4].vector") },
+      { id: "c", ...refused(Code.FailedPrecondition, DIMENSION_MISMATCH, "") },
+      { id: "a", ...refused(Code.InvalidArgument, INVALID_FIELD, "documents[6].id") },
+    ]);
+    for (const field of ["content", "vector"]) {
+      expect(results[3]?.error?.message).toContain(`documents[3].${field}`);
+    }
+    const read = await client.getDocuments({ ids: ["a", "b"], includeVectors: true }, tenant);
+    expect(read.documents[0]).toMatchObject({ agentId: "agent", metadata: { n: 1 }, vector });
+    expect(read.documents[1]).toMatchObject({ content: "other" });
+    expect(read.documents[1]?.vector).toBeUndefined();
+    expect(await refusal(client.upsertDocuments({ ...write, model: "" }, tenant))).toMatchObject({
+      fields: ["model"],
+    });
+    expect(
+      await refusal(client.upsertDocuments({ ...write, model: "model-b" }, tenant)),
+    ).toMatchObject({ reason: "MODEL_MISMATCH" });
   });
 
   test("refuses the whole write where it has no size, no model, or another one", async () => {
@@ -387,6 +439,39 @@ describe("vector-store", () => {
     expect(await refusal(client.batchSearch({}))).toMatchObject({ fields: ["searches"] });
     const unknown = { collection: "none", searches: [{ text: "x" }] };
     expect(await refusal(client.batchSearch(unknown))).toMatchObject({ code: Code.NotFound });
+  });
+
+  test("large documents are found and read in bounds", async () => {
+    const tenant = newTenant();
+    const ids = Array.from({ length: 18 }, (_, i) => `doc-${i}`);
+    for (const id of ids) {
+      const content = `zebra ${id} `.padEnd(1_048_576, "x");
+      await client.upsertDocuments({ documents: [document(content, { id })] }, tenant);
+    }
+    const { hits } = await client.search({ text: "zebra", limit: 100 }, tenant);
+    expect(hits.length).toBeGreaterThan(5);
+    expect(await refusal(client.getDocuments({ ids }, tenant))).toMatchObject({
+      code: Code.ResourceExhausted,
+      reason: "MESSAGE_TOO_LARGE",
+    });
+    const search = { text: "zebra", limit: 100 };
+    const few = await client.batchSearch({ searches: [search, search, search] }, tenant);
+    for (const { result } of few.results) {
+      expect(result.case === "response" && result.value.hits.length).toBe(3);
+    }
+    const nothing = { text: "unicorn" };
+    const searches = [...Array(18).fill(search), nothing];
+    const { results } = await client.batchSearch({ searches }, tenant);
+    const answered = results.filter(({ result }) => result.case === "response");
+    expect(answered.length).toBeGreaterThan(10);
+    expect(results.at(-1)?.result.case).toBe("response");
+    for (const { result } of results) {
+      if (result.case === "response") continue;
+      expect(result.value).toMatchObject({
+        code: Code.ResourceExhausted,
+        reason: ErrorReason.MESSAGE_TOO_LARGE,
+      });
+    }
   });
 
   test("lists in pages; a token belongs to its question", async () => {

@@ -1,4 +1,3 @@
-import { DomainError } from "../../shared/errors.ts";
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { createLogger, type Logger } from "../../shared/logging.ts";
@@ -8,6 +7,7 @@ import type { App } from "../../shared/process.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { VectorStoreConfig } from "./config.ts";
+import { DatabaseProbe } from "./database-probe.ts";
 import { vectorStoreHandlers } from "./handlers.ts";
 import { createMetrics } from "./metrics.ts";
 import { PostgresDocumentStore } from "./postgres-store.ts";
@@ -15,6 +15,9 @@ import { watchReadiness } from "./readiness.ts";
 
 /** A probe that takes longer than this counts as failed. */
 const probeTimeoutMs = 5_000;
+
+/** So long nobody's query may be answered while a probe waits for its turn. */
+const quietMs = 15_000;
 
 /**
  * The vector-store process. It listens at once and serves as soon as the database answers and has
@@ -29,7 +32,7 @@ export async function createApp(
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
   const store = new PostgresDocumentStore(postgres);
-  const metrics = createMetrics();
+  const metrics = createMetrics(config.performanceMonitoring);
   resources.defer(
     "metrics",
     metrics.observePool(() => postgres.stats()),
@@ -58,12 +61,13 @@ export async function createApp(
   resources.defer("server", () => server.shutdown(config.shutdownGraceMs));
 
   const stop = new AbortController();
+  const probe = new DatabaseProbe(postgres, quietMs);
   let schemaKnown = false;
   const watching = watchReadiness(
     {
       check: async (signal) => {
         // Once the schema is there, that the database answers is all that can change.
-        if (schemaKnown) return await answers(postgres, signal);
+        if (schemaKnown) return await probe.check(signal);
         const { ready, message, warning } = await postgresReadiness(postgres, { signal });
         if (!ready) throw new Error(message);
         schemaKnown = true;
@@ -90,13 +94,4 @@ export async function createApp(
     address: server.address,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
-}
-
-/** That all connections are busy is no sign that the database is away. */
-async function answers(postgres: Postgres, signal: AbortSignal): Promise<void> {
-  try {
-    await postgres.ping(signal);
-  } catch (error) {
-    if (!(error instanceof DomainError) || error.kind !== "resource_exhausted") throw error;
-  }
 }

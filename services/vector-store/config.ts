@@ -31,6 +31,12 @@ export const vectorStoreSettings = {
     kinds.integer(10, 600_000).default(2_000),
     "Time between looks at whether the database answers, in milliseconds",
   ),
+  performanceMonitoring: setting(
+    "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
+    kinds.flag().default(true),
+    "Off: memory and the vector store record no metrics, health keeps no samples",
+    "memory_service.enable_performance_monitoring",
+  ),
 };
 
 export type VectorStoreConfig = ReturnType<typeof readConfig>;

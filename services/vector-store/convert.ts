@@ -66,7 +66,7 @@ export function documentMessage(document: StoredDocument): MessageInitShape<type
 
 export function collectionMessage(
   collection: Collection,
-  documentCount: bigint,
+  documentCount: bigint | undefined,
 ): MessageInitShape<typeof CollectionSchema> {
   const { index } = collection;
   return {
@@ -82,7 +82,7 @@ export function collectionMessage(
         lists: index.lists ?? 0,
       },
     }),
-    documentCount,
+    ...(documentCount === undefined ? {} : { documentCount }),
     createTime: secondsAndNanos(collection.createTime),
   };
 }

@@ -53,6 +53,16 @@ export type WriteResult =
   /** Refused: the document `id` has this content already, in the same scope. */
   | { readonly outcome: "duplicate_content"; readonly id: string };
 
+/** A vector for a document that exists, made from the content of this hash. */
+export interface NewVector {
+  readonly id: string;
+  readonly contentHash: string;
+  readonly vector: readonly number[];
+}
+
+/** What became of a vector; but for the first, nothing was written. */
+export type VectorOutcome = "updated" | "content_changed" | "not_found";
+
 /**
  * What stands for a scope in the store: the caller's name for it, or else the owner. The two
  * cannot be mistaken for each other, and both are short enough for an index, whatever they hold.

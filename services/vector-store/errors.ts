@@ -41,6 +41,37 @@ export class DuplicateContentError extends DomainError {
   }
 }
 
+/** A vector came for a content that the document no longer has. */
+export class ContentChangedError extends DomainError {
+  override readonly name = "ContentChangedError";
+
+  constructor(id: string) {
+    super("aborted", "CONFLICT", `the document ${id} has another content by now`, {
+      facts: { id },
+    });
+  }
+}
+
+export class DocumentNotFoundError extends DomainError {
+  override readonly name = "DocumentNotFoundError";
+
+  constructor(id: string) {
+    super("not_found", "MEMORY_NOT_FOUND", `there is no document ${id}`, { facts: { id } });
+  }
+}
+
+/** What was asked for is larger than a message; `remedy` says what to ask for instead. */
+export class AnswerTooLargeError extends DomainError {
+  override readonly name = "AnswerTooLargeError";
+
+  constructor(limitBytes: number, remedy: string) {
+    const message = `the documents have more than ${limitBytes} bytes together: ${remedy}`;
+    super("resource_exhausted", "MESSAGE_TOO_LARGE", message, {
+      facts: { limit_bytes: String(limitBytes) },
+    });
+  }
+}
+
 /** Other writers kept changing the same documents for longer than it is sensible to go on. */
 export class WriteConflictError extends DomainError {
   override readonly name = "WriteConflictError";

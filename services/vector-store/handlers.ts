@@ -4,8 +4,10 @@ import type { Logger } from "../../shared/logging.ts";
 import { callContext } from "../../shared/rpc/call-context.ts";
 import { itemError } from "../../shared/rpc/item-error.ts";
 import type { ServiceImpl } from "../../shared/rpc/service.ts";
+import { AnswerBudget, maxReadBytes } from "./answer-budget.ts";
 import { concurrently } from "./concurrently.ts";
 import { collectionMessage, documentMessage, hitMessage, modeMessage } from "./convert.ts";
+import { AnswerTooLargeError } from "./errors.ts";
 import type { VectorStoreMetrics } from "./metrics.ts";
 import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
 import { bulkUpsert } from "./rpc/bulk-upsert.ts";
@@ -19,6 +21,7 @@ import { parseFilter } from "./rpc/parse-filter.ts";
 import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
 import { parseSelection } from "./rpc/parse-selection.ts";
 import { upsert } from "./rpc/upsert.ts";
+import { upsertVectors } from "./rpc/upsert-vectors.ts";
 import type { DocumentStore } from "./store.ts";
 
 export interface HandlerParts {
@@ -32,6 +35,7 @@ export interface HandlerParts {
 }
 
 const maxIdsRead = 1_000;
+const fewerSearches = "send fewer searches at once";
 
 /** What is served; the methods left out answer UNIMPLEMENTED. */
 export function vectorStoreHandlers({
@@ -45,14 +49,16 @@ export function vectorStoreHandlers({
     logger.error({ err: error }, "an item of a batch failed by a fault of ours");
   };
   return {
-    async getCollection({ name }, context) {
+    async getCollection({ name, includeCount }, context) {
       const { tenant, signal } = callContext(context);
       const collection = await store.collection(parseCollectionName(name, "name"), signal);
-      const count = await store.count(tenant, collection.name, undefined, signal);
+      const count = includeCount
+        ? await store.count(tenant, collection.name, undefined, signal)
+        : undefined;
       return { collection: collectionMessage(collection, count) };
     },
 
-    async listCollections({ pageSize, pageToken }, context) {
+    async listCollections({ pageSize, pageToken, includeCount }, context) {
       const { tenant, signal } = callContext(context);
       const violations = new Violations();
       const size = requirePageSize(pageSize, violations);
@@ -63,7 +69,9 @@ export function vectorStoreHandlers({
       const page = found.slice(0, size);
       const collections = [];
       for (const one of page) {
-        const count = await store.count(tenant, one.name, undefined, signal);
+        const count = includeCount
+          ? await store.count(tenant, one.name, undefined, signal)
+          : undefined;
         collections.push(collectionMessage(one, count));
       }
       const last = page.at(-1);
@@ -76,7 +84,8 @@ export function vectorStoreHandlers({
 
     async upsertDocuments(request, context) {
       const { tenant, signal } = callContext(context);
-      const results = await upsert(store, tenant, request, signal);
+      const write = request.vectorsOnly ? upsertVectors : upsert;
+      const results = await write(store, tenant, request, signal);
       metrics.stored(results);
       return { results };
     },
@@ -112,16 +121,22 @@ export function vectorStoreHandlers({
       violations.throwIfAny();
       // An unknown collection fails the call, not each of its searches.
       const collection = await store.collection(name, signal);
+      const budget = new AnswerBudget(request.searches.length);
       const results = await concurrently(request.searches, batchInFlight, async (search, i) => {
+        let finished = false;
         try {
-          const query = parseSearch(search, `searches[${i}].`);
+          const query = parseSearch(search, budget.share, `searches[${i}].`);
           const hits = await metrics.timed(query.mode, () =>
             store.search(tenant, collection.name, query, signal),
           );
+          finished = true;
+          const bytes = hits.reduce((sum, hit) => sum + hit.bytes, 0);
+          if (!budget.finish(bytes)) throw new AnswerTooLargeError(maxReadBytes, fewerSearches);
           const value = { hits: hits.map(hitMessage), mode: modeMessage(query) };
           return { result: { case: "response" as const, value } };
         } catch (error) {
           if (signal.aborted) throw error;
+          if (!finished) budget.finish(0);
           const value = itemError(error, undefined, { onUnexpected });
           return { result: { case: "error" as const, value } };
         }

@@ -1,4 +1,4 @@
-import { type BatchObservableCallback, metrics as otel } from "@opentelemetry/api";
+import { type BatchObservableCallback, type Meter, metrics as otel } from "@opentelemetry/api";
 
 const outcomes = ["error", "created", "updated", "deduplicated"] as const;
 
@@ -8,7 +8,10 @@ export interface PoolState {
   readonly waiting: number;
 }
 
-/** What this process counts. Without telemetry it counts into nothing. */
+/**
+ * What this process counts. Without telemetry it counts into nothing. Its names are its own: the
+ * memory service counts what callers ask of it, and most of that arrives here once more.
+ */
 export interface VectorStoreMetrics {
   /** Results of a write, by the contract's numbers of outcomes; 0 or none is an error. */
   stored(results: readonly { readonly outcome?: number | undefined }[]): void;
@@ -18,12 +21,18 @@ export interface VectorStoreMetrics {
   observePool(stats: () => PoolState): () => void;
 }
 
-export function createMetrics(): VectorStoreMetrics {
-  const meter = otel.getMeter("mahavishnu.vector-store");
-  const storeCount = meter.createCounter("memory.store.count", {
+/** Nothing is recorded where `enabled` is false. */
+export function createMetrics(
+  enabled: boolean,
+  meter: Meter = otel.getMeter("mahavishnu.vector-store"),
+): VectorStoreMetrics {
+  if (!enabled) {
+    return { observePool: () => () => {}, stored: () => {}, timed: (_, search) => search() };
+  }
+  const storeCount = meter.createCounter("vector_store.store.count", {
     description: "Documents written, by outcome",
   });
-  const searchLatency = meter.createHistogram("memory.search.latency", {
+  const searchLatency = meter.createHistogram("vector_store.search.latency", {
     description: "Time that searches take in the vector store",
     unit: "ms",
   });

@@ -2,20 +2,34 @@ import { sleep } from "../../shared/lifecycle.ts";
 import type { Postgres, Queryable } from "../../shared/postgres/postgres.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError, sqlStates } from "../../shared/postgres/sql-errors.ts";
+import { maxReadBytes } from "./answer-budget.ts";
 import { type Collection, requireDimension, requireModel } from "./collection.ts";
 import { CollectionCache } from "./collection-cache.ts";
-import type { StoredDocument, WriteResult } from "./document.ts";
-import { CollectionNotFoundError, WriteConflictError } from "./errors.ts";
+import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
+import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
-import { type CollectionRow, collectionColumns, collectionOfRow } from "./sql/collection-row.ts";
+import {
+  type CollectionRow,
+  collectionColumns,
+  collectionOfRow,
+  ofPlatform,
+} from "./sql/collection-row.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import type { Statement } from "./sql/parameters.ts";
 import { countStatement, deleteStatement, getStatement, listStatement } from "./sql/read-sql.ts";
 import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
-import type { DocumentPage, DocumentStore, DocumentWrite, ListQuery, Selection } from "./store.ts";
+import { writeVectors } from "./sql/vector-writes.ts";
+import type {
+  DocumentPage,
+  DocumentStore,
+  DocumentWrite,
+  ListQuery,
+  Selection,
+  VectorWrite,
+} from "./store.ts";
 
 const collectionLifetimeMs = 2_000;
 const preparedStatements = 100;
@@ -26,6 +40,7 @@ interface HitRow extends DocumentRow {
   readonly score: number;
   readonly vector_score: number | null;
   readonly text_score: number | null;
+  readonly bytes: number;
 }
 
 /** Collections and documents in the tables `collections` and `memories`. */
@@ -51,7 +66,8 @@ export class PostgresDocumentStore implements DocumentStore {
     signal?: AbortSignal,
   ): Promise<Collection[]> {
     const { rows } = await this.#database.query<CollectionRow>(
-      `select ${collectionColumns} from collections where name > $1 order by name limit $2`,
+      `select ${collectionColumns} from collections
+      where ${ofPlatform} and name > $1 order by name limit $2`,
       [after ?? "", limit],
       signal,
     );
@@ -68,7 +84,7 @@ export class PostgresDocumentStore implements DocumentStore {
     const once = () =>
       this.#database.transaction(
         async (tx) => {
-          if (claims) await this.#claim(tx, write);
+          if (claims) await this.#claim(tx, write.collection, write.model);
           return await new DocumentWrites(tx, tenant, vectorOid).run(write.documents);
         },
         { signal },
@@ -87,6 +103,25 @@ export class PostgresDocumentStore implements DocumentStore {
     }
   }
 
+  async writeVectors(
+    tenant: string,
+    { collection: name, model, vectors }: VectorWrite,
+    signal?: AbortSignal,
+  ): Promise<VectorOutcome[]> {
+    const collection = await this.collection(name, signal);
+    requireModel(collection, model);
+    const vectorOid = await this.#database.vectorOid(signal);
+    const once = () =>
+      this.#database.transaction(
+        async (tx) => {
+          if (collection.embeddingModel === undefined) await this.#claim(tx, name, model);
+          return await writeVectors(tx, tenant, vectors, vectorOid);
+        },
+        { signal },
+      );
+    return await withRetry(once, { signal });
+  }
+
   async search(
     tenant: string,
     collectionName: string,
@@ -102,6 +137,7 @@ export class PostgresDocumentStore implements DocumentStore {
       score: row.score,
       vectorScore: row.vector_score ?? undefined,
       textScore: row.text_score ?? undefined,
+      bytes: row.bytes,
     }));
   }
 
@@ -113,7 +149,13 @@ export class PostgresDocumentStore implements DocumentStore {
     signal?: AbortSignal,
   ): Promise<StoredDocument[]> {
     await this.collection(collection, signal);
-    const rows = await this.#rows<DocumentRow>(getStatement(tenant, ids, includeVectors), signal);
+    const rows = await this.#rows<DocumentRow & { bytes: number }>(
+      getStatement(tenant, ids, includeVectors),
+      signal,
+    );
+    if ((rows[0]?.bytes ?? 0) > maxReadBytes) {
+      throw new AnswerTooLargeError(maxReadBytes, "ask for fewer ids at once");
+    }
     const byId = new Map(rows.map((row) => [row.id, documentOfRow(row)]));
     return ids.map((id) => byId.get(id)).filter((one) => one !== undefined);
   }
@@ -156,10 +198,11 @@ export class PostgresDocumentStore implements DocumentStore {
    * Makes the collection belong to the write's model, unless it has one by now. The row lock lets
    * one of several first writers through; the others then see its model.
    */
-  async #claim(tx: Queryable, { collection: name, model }: DocumentWrite): Promise<void> {
+  async #claim(tx: Queryable, name: string, model: string | undefined): Promise<void> {
     if (model === undefined) throw new Error("vectors without a model");
     const { rowCount } = await tx.query(
-      "update collections set embedding_model = $2 where name = $1 and embedding_model is null",
+      `update collections set embedding_model = $2
+      where ${ofPlatform} and name = $1 and embedding_model is null`,
       [name, model],
     );
     if (rowCount === 0) requireModel(await this.#readCollection(tx, name, undefined), model);
@@ -171,7 +214,7 @@ export class PostgresDocumentStore implements DocumentStore {
     signal: AbortSignal | undefined,
   ): Promise<Collection> {
     const { rows } = await from.query<CollectionRow>(
-      `select ${collectionColumns} from collections where name = $1`,
+      `select ${collectionColumns} from collections where ${ofPlatform} and name = $1`,
       [name],
       signal,
     );

@@ -28,6 +28,8 @@ export type SearchQuery = SearchBy & {
   /** The model that made the vector; undefined: not checked. */
   readonly model: string | undefined;
   readonly includeVectors: boolean;
+  /** Fewer hits than `limit` where more would have more bytes than this, but one; 1 or more. */
+  readonly maxBytes: number;
 };
 
 /** A document found, with scores of 0 to 1. */
@@ -36,4 +38,6 @@ export interface Hit {
   readonly score: number;
   readonly vectorScore: number | undefined;
   readonly textScore: number | undefined;
+  /** At most so much of a message. */
+  readonly bytes: number;
 }

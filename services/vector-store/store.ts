@@ -1,5 +1,11 @@
 import type { Collection } from "./collection.ts";
-import type { NewDocument, StoredDocument, WriteResult } from "./document.ts";
+import type {
+  NewDocument,
+  NewVector,
+  StoredDocument,
+  VectorOutcome,
+  WriteResult,
+} from "./document.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
 
@@ -9,6 +15,13 @@ export interface DocumentWrite {
   /** The model of the vectors; needed where a document has one. */
   readonly model: string | undefined;
   readonly documents: readonly NewDocument[];
+}
+
+/** Vectors for documents that exist, no id twice, and each of the collection's dimension. */
+export interface VectorWrite {
+  readonly collection: string;
+  readonly model: string;
+  readonly vectors: readonly NewVector[];
 }
 
 export interface ListQuery {
@@ -63,9 +76,18 @@ export interface DocumentStore {
   write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]>;
 
   /**
+   * Gives documents their vectors, in place of those that they have, where the content is still
+   * the one that the vector was made from; nothing else of a document changes but its time of
+   * update. Committed when this resolves; one outcome a vector, in their order. Claims a collection
+   * and fails with ModelMismatchError as `write` does.
+   */
+  writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]>;
+
+  /**
    * Best first, equal scores by id. The filter is applied before the limit, `minScore` after
    * scoring. VECTOR skips documents without a vector; TEXT finds those that hold any word of the
-   * query; HYBRID takes the best of both and knows both parts of each. Fails with
+   * query; HYBRID takes the best of both and knows both parts of each. Where the hits have more
+   * bytes than `maxBytes`, only the best that fit are read, and one at least. Fails with
    * DimensionMismatchError or ModelMismatchError.
    */
   search(
@@ -75,7 +97,10 @@ export interface DocumentStore {
     signal?: AbortSignal,
   ): Promise<Hit[]>;
 
-  /** In the order of the ids, unknown ones left out. */
+  /**
+   * In the order of the ids, unknown ones left out. Fails with AnswerTooLargeError, before any is
+   * read, where they are too large for one message.
+   */
   get(
     tenant: string,
     collection: string,

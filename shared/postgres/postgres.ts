@@ -43,6 +43,7 @@ export class Postgres implements Queryable, AsyncDisposable {
   readonly #config: PostgresConfig;
   readonly #pool: Pool;
   #facts: ServerFacts | undefined;
+  #answers = 0;
   /** Connections that are not yet at rest though their callers have gone. */
   readonly #settling = new Set<Promise<void>>();
 
@@ -69,7 +70,9 @@ export class Postgres implements Queryable, AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<QueryOutcome<T>> {
     await using lease = await this.#lease(signal);
-    return await lease.run<T>(statement, params, signal);
+    const outcome = await lease.run<T>(statement, params, signal);
+    this.#answers += 1;
+    return outcome;
   }
 
   /**
@@ -86,6 +89,7 @@ export class Postgres implements Queryable, AsyncDisposable {
     await using lease = await this.#lease(signal);
     const tx = new Transaction(lease, signal);
     await lease.run(beginStatement(chosen), [], signal);
+    this.#answers += 1;
     let result: T;
     try {
       result = await untilAborted(fn(tx), signal);
@@ -115,6 +119,11 @@ export class Postgres implements Queryable, AsyncDisposable {
       waiting: this.#pool.waitingCount,
       max: this.#config.poolSize,
     };
+  }
+
+  /** How many queries and transactions the server has answered: while it rises, it is there. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** What the server is; asked once, and again while the extension `vector` is not there. */

@@ -1,3 +1,4 @@
+import { maxAnswerBytes } from "../../services/vector-store/answer-budget.ts";
 import { dedupScopeOf, type NewDocument } from "../../services/vector-store/document.ts";
 import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
 import type { DocumentWrite } from "../../services/vector-store/store.ts";
@@ -44,6 +45,7 @@ export function searchOf(
     minScore: 0,
     model: undefined,
     includeVectors: false,
+    maxBytes: maxAnswerBytes,
     ...given,
     ...by,
   };

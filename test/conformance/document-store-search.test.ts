@@ -1,9 +1,12 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import { beforeAll, expect, test } from "vitest";
+import { hitMessage } from "../../services/vector-store/convert.ts";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import type { Filter } from "../../services/vector-store/filter.ts";
 import { instantNow } from "../../services/vector-store/instant.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
 import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
+import { SearchResponseSchema } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { describeEachStore } from "../harness/postgres.ts";
 import {
   collection,
@@ -279,6 +282,64 @@ describeEachStore("search", (_, database) => {
     expect(pending?.score).toBe(pending?.textScore);
     const [wordless] = await search(tenant, { mode: "hybrid", vector, text: "the and of" });
     expect(wordless).toMatchObject({ score: 1, vectorScore: 1, textScore: undefined });
+  });
+
+  test("of hits that are too large together the best that fit are found", async () => {
+    const tenant = newTenant();
+    const vector = vectorOf(1);
+    const ids = Array.from({ length: 18 }, (_, i) => `doc-${String(i).padStart(2, "0")}`);
+    for (const id of ids) {
+      // Vectors further and further from the query, and all of the same words.
+      const other = vector.map((one, i) => (i < 30 * Number(id.slice(4)) ? -one : one));
+      await write(
+        tenant,
+        newDocument("zebra ".padEnd(1_048_576, "x"), { id, vector: other, repoId: id }),
+      );
+    }
+    const modes: SearchBy[] = [
+      { mode: "vector", vector },
+      { mode: "text", text: "zebra" },
+      { mode: "hybrid", vector, text: "zebra" },
+    ];
+    for (const by of modes) {
+      const hits = await search(tenant, by, { limit: 1_000, includeVectors: true });
+      expect(hits.map((one) => one.document.id)).toEqual(ids.slice(0, 11));
+      const one = await search(tenant, by, { limit: 1_000, maxBytes: 1 });
+      expect(one.map((hit) => hit.document.id)).toEqual(ids.slice(0, 1));
+    }
+  });
+
+  test("no document takes more of a message than was reckoned", async () => {
+    const tenant = newTenant();
+    const numbers = Array(32_000).fill(1);
+    const long = "é".repeat(128);
+    const metadata = [
+      { numbers },
+      { text: "x".repeat(65_000) },
+      { huge: Array(9_000).fill(1e308) },
+      { a: Array(20_000).fill([]) },
+      Object.fromEntries(Array.from({ length: 7_000 }, (_, i) => [i.toString(36), 1])),
+      {},
+    ];
+    const owner = { agentId: long, workflowId: long, repoId: long };
+    const documents = metadata.map((one, i) =>
+      newDocument(`zebra ${i} ${"é".repeat(i * 100)}`, {
+        id: String(i).padEnd(256, "i"),
+        vector: vectorOf(i),
+        sourceSystem: "s".repeat(128),
+        metadata: JSON.stringify(one),
+        expireTime: instantNow() + 1_000_000_000_000n,
+        ...owner,
+      }),
+    );
+    await write(tenant, ...documents, newDocument("zebra", { id: "plain" }));
+    const hits = await search(tenant, { mode: "text", text: "zebra" }, { includeVectors: true });
+    expect(hits).toHaveLength(7);
+    for (const hit of hits) {
+      const message = create(SearchResponseSchema, { hits: [hitMessage(hit)] });
+      expect(toBinary(SearchResponseSchema, message).length).toBeLessThanOrEqual(hit.bytes);
+    }
+    expect(hits.find((hit) => hit.document.id === "plain")?.bytes).toBeLessThan(300);
   });
 
   test("an empty scope has no hits", async () => {

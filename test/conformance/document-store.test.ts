@@ -1,8 +1,10 @@
 import { beforeAll, expect, test } from "vitest";
+import { maxAnswerBytes } from "../../services/vector-store/answer-budget.ts";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import { instantNow, parseInstant } from "../../services/vector-store/instant.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
 import { DomainError } from "../../shared/errors.ts";
+import { contentHash } from "../../shared/hash.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 import { collection, model, newDocument, vectorOf, writeOf } from "./document-store-samples.ts";
@@ -32,7 +34,14 @@ describeEachStore("document store", (_, database) => {
   });
   const write = (tenant: string, ...documents: NewDocument[]) =>
     store.write(tenant, writeOf(...documents));
-  const unbound = { filter: undefined, limit: 10, minScore: 0, model, includeVectors: false };
+  const unbound = {
+    filter: undefined,
+    limit: 10,
+    minScore: 0,
+    model,
+    includeVectors: false,
+    maxBytes: maxAnswerBytes,
+  };
   const idsOf = async (tenant: string) =>
     (await store.list(tenant, collection, everything)).documents.map((one) => one.id);
   const read = async (tenant: string, id: string) => {
@@ -55,6 +64,18 @@ describeEachStore("document store", (_, database) => {
       reason: "COLLECTION_NOT_FOUND",
       kind: "not_found",
     });
+  });
+
+  test("a tenant's row of collections is none of the platform's", async () => {
+    await postgres.query(
+      `insert into collections (tenant, name, dimension, distance)
+      values ('t', 'memories', 3, 'cosine'), ('t', 'others', 3, 'cosine')`,
+    );
+    const fresh = new PostgresDocumentStore(postgres);
+    expect((await fresh.collection(collection)).dimension).toBe(768);
+    expect(await fresh.collections(undefined, 10)).toHaveLength(1);
+    await expect(fresh.collection("others")).rejects.toMatchObject({ kind: "not_found" });
+    await postgres.query("delete from collections where tenant = 't'");
   });
 
   test("the first vector claims the collection for its model, and one of two wins", async () => {
@@ -221,6 +242,85 @@ describeEachStore("document store", (_, database) => {
     expect(await write(tenant, second)).toEqual([{ outcome: "deduplicated", id: "a" }]);
     await write(tenant, newDocument("pending", { vector: vectorOf(2) }));
     expect([...((await read(tenant, "a")).vector ?? [])]).toEqual(vectorOf(1));
+  });
+
+  test("vectors alone go into documents that are still as they were, and touch nothing else", async () => {
+    const tenant = newTenant();
+    const vectors = (...given: [id: string, content: string, seed: number][]) => ({
+      collection,
+      model,
+      vectors: given.map(([id, content, seed]) => ({
+        id,
+        contentHash: contentHash(content),
+        vector: vectorOf(seed),
+      })),
+    });
+    const pending = newDocument("pending", { id: "a", agentId: "x", metadata: '{"n":1}' });
+    const changed = newDocument("changed since", { id: "b", vector: vectorOf(1) });
+    const expired = newDocument("gone", { id: "c", expireTime: instantNow() - 1n });
+    await write(tenant, pending, changed, expired, newDocument("filled", { id: "d" }));
+    await store.writeVectors(tenant, vectors(["d", "filled", 2]));
+    const theirs = newTenant();
+    await write(theirs, newDocument("pending", { id: "a" }));
+    const before = await read(tenant, "a");
+    const outcomes = await store.writeVectors(
+      tenant,
+      vectors(
+        ["nobody", "x", 3],
+        ["b", "as it was", 4],
+        ["d", "filled", 5],
+        ["c", "gone", 6],
+        ["a", "pending", 7],
+      ),
+    );
+    expect(outcomes).toEqual(["not_found", "content_changed", "updated", "not_found", "updated"]);
+    const { vector, updateTime, ...rest } = await read(tenant, "a");
+    expect([...(vector ?? [])]).toEqual(vectorOf(7));
+    expect({ ...rest, vector: undefined, updateTime: before.updateTime }).toEqual(before);
+    expect(updateTime).toBeGreaterThan(before.updateTime);
+    expect([...((await read(tenant, "d")).vector ?? [])]).toEqual(vectorOf(5));
+    expect([...((await read(tenant, "b")).vector ?? [])]).toEqual(vectorOf(1));
+    expect((await read(theirs, "a")).vector).toBeUndefined();
+    const other = { ...vectors(["a", "pending", 8]), model: "model-b" };
+    await expect(store.writeVectors(tenant, other)).rejects.toMatchObject({
+      reason: "MODEL_MISMATCH",
+    });
+    expect([...((await read(tenant, "a")).vector ?? [])]).toEqual(vectorOf(7));
+    const [found] = await store.search(tenant, collection, {
+      ...unbound,
+      mode: "vector",
+      vector: vectorOf(7),
+    });
+    expect(found).toMatchObject({ document: { id: "a" }, score: 1 });
+  });
+
+  test("a vector for a content that another writer replaces meanwhile is never stored", async () => {
+    const tenant = newTenant();
+    const ids = ["a", "b", "c", "d"];
+    await write(tenant, ...ids.map((id) => newDocument(`first ${id}`, { id })));
+    const vectors = [...ids].reverse().map((id) => {
+      return { id, contentHash: contentHash(`first ${id}`), vector: vectorOf(1) };
+    });
+    const rewrite = ids.map((id) => newDocument(`second ${id}`, { id }));
+    await Promise.all([
+      store.writeVectors(tenant, { collection, model, vectors }),
+      write(tenant, ...rewrite),
+      store.writeVectors(tenant, { collection, model, vectors }),
+    ]);
+    for (const id of ids) {
+      expect(await read(tenant, id)).toMatchObject({ content: `second ${id}`, vector: undefined });
+    }
+  });
+
+  test("vectors alone claim a collection that no model has", async () => {
+    const tenant = newTenant();
+    await write(tenant, newDocument("text", { id: "a" }));
+    // Another store, since this one knows the collection's model for a while.
+    const fresh = new PostgresDocumentStore(postgres);
+    await postgres.query("update collections set embedding_model = null");
+    const vectors = [{ id: "a", contentHash: contentHash("text"), vector: vectorOf(1) }];
+    await fresh.writeVectors(tenant, { collection, model, vectors });
+    expect((await fresh.collection(collection)).embeddingModel).toBe(model);
   });
 
   test("what is said to be stored lives as long as its last writer asked", async () => {
@@ -399,6 +499,18 @@ describeEachStore("document store", (_, database) => {
     const rest = await store.list(tenant, collection, { ...everything, after });
     expect([...first.documents, ...rest.documents].map((one) => one.id)).toEqual(ids);
     expect(rest.more).toBe(false);
+  });
+
+  test("documents that are too large together are refused before they are read", async () => {
+    const tenant = newTenant();
+    const ids = Array.from({ length: 18 }, (_, i) => `doc-${i}`);
+    for (const id of ids) await write(tenant, newDocument(id.padEnd(1_048_576, "x"), { id }));
+    const get = (asked: string[]) => store.get(tenant, collection, asked, true);
+    const tooLarge = { kind: "resource_exhausted", reason: "MESSAGE_TOO_LARGE" };
+    await expect(get(ids)).rejects.toMatchObject(tooLarge);
+    await expect(get(Array(18).fill("doc-0"))).rejects.toMatchObject(tooLarge);
+    const some = ids.slice(4, 18);
+    expect((await get([...some, "nobody"])).map((one) => one.id)).toEqual(some);
   });
 
   test("counts and deletes by filter, by ids, and all", async () => {

@@ -125,6 +125,14 @@ describeEachStore("memory store", (_kind, database) => {
     );
     return Object.fromEntries(rows.map((row) => [row.kind, row.count]));
   };
+  const requestOf = async (who: string, { method, requestId }: RequestKey) => {
+    const { rows } = await postgres.query<{ subject: string; deduplicated: boolean }>(
+      `select subject, deduplicated from request_ids
+       where tenant = $1 and method = $2 and request_id = $3`,
+      [who, method, requestId],
+    );
+    return rows[0];
+  };
   const makeDue = () =>
     postgres.query("update memory_outbox set available_at = now() - interval '1 second'");
 
@@ -167,16 +175,18 @@ describeEachStore("memory store", (_kind, database) => {
       const request = key("r1");
       const begun = operation({ turnId: spoken.id, request });
       await store.begin(tenant, begun, { turn: spoken, request, graceMs: longMs });
-      expect(await store.abandon(tenant, begun)).toBe(true);
+      const late = [{ memoryId: "late", dedupScope: "scope" }];
+      expect(await store.abandon(tenant, begun, late)).toBe(true);
       expect(await store.turn(tenant, spoken.id)).toBeUndefined();
-      expect(await store.knownRequest(tenant, request)).toBeUndefined();
-      expect(await waiting()).toEqual({});
+      expect(await requestOf(tenant, request)).toBeUndefined();
+      expect(await takeAll("embedding")).toMatchObject(late);
+      expect(await waiting()).toEqual({ embedding: 1 });
 
       const second = operation({ turnId: spoken.id });
       await store.begin(tenant, second, { turn: spoken, graceMs: longMs });
       const end = { subject: "m", deduplicated: false, withoutVector: [] };
       await store.finish(tenant, second, end);
-      expect(await store.abandon(tenant, second)).toBe(false);
+      expect(await store.abandon(tenant, second, late)).toBe(false);
       expect(await store.turn(tenant, spoken.id)).toBeDefined();
     });
 
@@ -215,7 +225,7 @@ describeEachStore("memory store", (_kind, database) => {
       const end = { subject: "m", deduplicated: true, withoutVector: [] };
       await store.finish(tenant, begun, end);
       expect(await store.openOperation(tenant, request)).toBeUndefined();
-      expect(await store.knownRequest(tenant, request)).toMatchObject({
+      expect(await requestOf(tenant, request)).toMatchObject({
         subject: spoken.id,
         deduplicated: true,
       });
@@ -224,9 +234,9 @@ describeEachStore("memory store", (_kind, database) => {
     it("belongs to its tenant and method", async () => {
       const request = key("r1");
       await store.begin(tenant, operation({ request }), { request, graceMs: longMs });
-      expect(await store.knownRequest(other, request)).toBeUndefined();
+      expect(await requestOf(other, request)).toBeUndefined();
       const elsewhere = { ...request, method: "StoreMemory" };
-      expect(await store.knownRequest(tenant, elsewhere)).toBeUndefined();
+      expect(await requestOf(tenant, elsewhere)).toBeUndefined();
     });
 
     it("lets one of many win that come at the same time", async () => {
@@ -244,13 +254,13 @@ describeEachStore("memory store", (_kind, database) => {
       const request = key("r1");
       await store.begin(tenant, operation({ request }), { request, graceMs: longMs });
       await postgres.query("update request_ids set created_at = now() - interval '8 days'");
-      expect(await store.knownRequest(tenant, request)).toBeUndefined();
       const anew = await store.begin(tenant, operation({ request }), {
         request: { ...request, payloadHash: "new" },
         graceMs: longMs,
       });
       expect(anew).toEqual({ turn: undefined });
-      expect(await store.knownRequest(tenant, request)).toMatchObject({ payloadHash: "new" });
+      const later = await store.begin(tenant, operation({ request }), { request, graceMs: 0 });
+      expect(later).toMatchObject({ known: { payloadHash: "new" } });
       await postgres.query("update request_ids set created_at = now() - interval '8 days'");
       expect(await store.purgeRequests()).toBe(1);
     });
@@ -483,11 +493,43 @@ describeEachStore("memory store", (_kind, database) => {
       expect(item?.kind === "operation" && item.operation.documents).toEqual([memory("m2")]);
     });
 
+    it("tells operations how many of the caller's documents are left, and ends empty ones", async () => {
+      const request = key("r1");
+      const documents = [memory("m1"), memory("m2"), memory("i1"), memory("i2")];
+      const insights = [insight("i1"), insight("i2")];
+      const begun = operation({ documents, mainCount: 2, insights, request });
+      await store.begin(tenant, begun, { request, graceMs: longMs });
+      await store.forget(tenant, ["m1", "i2"], 0);
+      const left = { documents: [memory("m2"), memory("i1")], insights: [insight("i1")] };
+      expect(await store.openOperation(tenant, request)).toEqual({
+        ...begun,
+        ...left,
+        mainCount: 1,
+      });
+      await store.forget(tenant, ["m2"], 0);
+      const rest = await store.openOperation(tenant, request);
+      expect(rest).toMatchObject({ documents: [memory("i1")], mainCount: 0 });
+      await store.forget(tenant, ["i1"], 0);
+      expect(await store.openOperation(tenant, request)).toBeUndefined();
+    });
+
+    it("leaves the request id of a deleted memory as it was", async () => {
+      const request = key("r1");
+      const begun = operation({ documents: [memory("m1"), memory("i1")], request });
+      await store.begin(tenant, begun, { request, graceMs: longMs });
+      await store.forget(tenant, ["m1"], 0);
+      const rest = await store.openOperation(tenant, request);
+      if (rest === undefined) throw new Error("the insight is left");
+      const end = { subject: undefined, deduplicated: false, withoutVector: [] };
+      expect(await store.finish(tenant, rest, end)).toBe(true);
+      expect(await store.knownRequest(tenant, request)).toMatchObject({ subject: "m1" });
+    });
+
     it("is undone for an id that is given anew", async () => {
       await store.forget(tenant, ["m1", "m2"], 0);
       await store.unmark(tenant, ["m1"]);
       expect(await takeAll("deletion")).toMatchObject([{ memoryId: "m2" }]);
-      const begun = operation({ documents: [memory("m2")] });
+      const begun = operation({ documents: [memory("m3"), memory("m2")] });
       await store.begin(tenant, begun, { graceMs: longMs });
       await makeDue();
       expect(await takeAll("deletion")).toEqual([]);

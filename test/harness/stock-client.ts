@@ -83,6 +83,33 @@ export class StockClient implements Disposable {
     return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
   }
 
+  get methodNames(): string[] {
+    return Object.values(this.#methods).map(({ path }) => path.slice(path.lastIndexOf("/") + 1));
+  }
+
+  /** The status code of a call of any kind whose request has nothing set. */
+  codeOfEmptyCall(method: string): Promise<number> {
+    const { requestStream, responseStream } = this.#method(method);
+    if (!requestStream && !responseStream) {
+      return this.unary(method, {}).then(
+        () => 0,
+        (error: grpc.ServiceError) => error.code,
+      );
+    }
+    return new Promise((resolveCode) => {
+      const duplex = requestStream ? this.bidi(method) : undefined;
+      duplex?.end({});
+      const stream = duplex ?? this.serverStream(method, {});
+      stream.on("error", () => {});
+      stream.on("status", ({ code }: grpc.StatusObject) => resolveCode(code));
+      // An endless stream that answers is served.
+      stream.once("data", () => {
+        resolveCode(0);
+        stream.cancel();
+      });
+    });
+  }
+
   [Symbol.dispose](): void {
     this.#client.close();
   }

@@ -1,12 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { embeddedPostgres } from "../../deploy/local/free-ports.ts";
 import { serviceEntries } from "../../deploy/local/services.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import { startTestPlatform, type TestPlatform } from "../harness/platform.ts";
+import { describeEachStore } from "../harness/postgres.ts";
 import { type PlainMessage, StockClient } from "../harness/stock-client.ts";
 
-/** A configured PostgreSQL is used as it is; without one the embedded one is among the victims. */
-const postgresUrl = undefined;
 let running: TestPlatform | undefined;
 
 afterEach(async () => {
@@ -58,46 +56,63 @@ async function storeUntil(stopped: () => boolean, label: string): Promise<string
   return acknowledged;
 }
 
+/** How many of the ids the store has, once it answers: a restarted database takes a moment. */
 async function present(ids: readonly string[]): Promise<number> {
   using store = open("vector-store");
+  const deadline = AbortSignal.timeout(60_000);
   let found = 0;
-  for (let start = 0; start < ids.length; start += 500) {
-    const { documents } = await store.unary<{ documents: PlainMessage[] }>("GetDocuments", {
-      ids: ids.slice(start, start + 500),
-    });
-    found += documents.length;
+  for (let start = 0; start < ids.length; ) {
+    try {
+      const { documents } = await store.unary<{ documents: PlainMessage[] }>("GetDocuments", {
+        ids: ids.slice(start, start + 500),
+      });
+      found += documents.length;
+      start += 500;
+    } catch (error) {
+      if ((error as { code?: number }).code !== 14) throw error;
+      await sleep(200, deadline);
+    }
   }
   return found;
 }
 
-describe("a process that is killed during a bulk store", () => {
-  it("costs no acknowledged memory, whichever it is", async () => {
-    running = await startTestPlatform({ postgresUrl });
-    const { platform, events } = running;
-    const victims = [...serviceEntries.map((entry) => entry.name), embeddedPostgres];
-    for (const victim of victims) {
-      let stop = false;
-      const storing = storeUntil(() => stop, victim);
-      await sleep(1_000);
-      const before = platform.process(victim).pid;
-      platform.process(victim).kill("SIGKILL");
-      await sleep(500);
-      for (const { name } of serviceEntries) await platform.untilServing(name, 60_000);
-      await sleep(500);
-      stop = true;
-      const ids = [...new Set(await storing)];
-      expect(platform.process(victim).pid, victim).not.toBe(before);
-      expect(ids.length, victim).toBeGreaterThan(20);
-      expect(await present(ids), victim).toBe(ids.length);
-    }
-    const restarted = events.map((event) => event.name);
-    for (const victim of victims) expect(restarted).toContain(victim);
-  }, 300_000);
-});
+describeEachStore(
+  "a process that is killed during a bulk store",
+  (kind, database) => {
+    it("costs no acknowledged memory, whichever it is", async () => {
+      running = await startTestPlatform({
+        // On PGlite the platform brings its own, which is among the victims.
+        postgresUrl: kind === "postgres" ? database().url : undefined,
+      });
+      const { platform, events } = running;
+      const victims = platform.processNames;
+      for (const victim of victims) {
+        let stop = false;
+        const storing = storeUntil(() => stop, victim);
+        await sleep(1_000);
+        const before = platform.process(victim).pid;
+        platform.process(victim).kill("SIGKILL");
+        await sleep(500);
+        for (const { name } of serviceEntries) await platform.untilServing(name, 60_000);
+        await sleep(500);
+        stop = true;
+        const ids = [...new Set(await storing)];
+        expect(platform.process(victim).pid, victim).not.toBe(before);
+        expect(ids.length, victim).toBeGreaterThan(20);
+        expect(await present(ids), victim).toBe(ids.length);
+      }
+      const restarted = events.map((event) => event.name);
+      for (const victim of victims) expect(restarted).toContain(victim);
+      await running[Symbol.asyncDispose]();
+      running = undefined;
+    }, 300_000);
+  },
+  { migrations: null },
+);
 
 describe("with session-buddy stopped", () => {
   it("UnifiedSearch answers from PostgreSQL within its deadline and says so", async () => {
-    running = await startTestPlatform({ postgresUrl });
+    running = await startTestPlatform();
     using memory = open("memory");
     await memory.unary("StoreMemory", {
       memory: {
@@ -106,13 +121,11 @@ describe("with session-buddy stopped", () => {
       },
     });
     await running.platform.process("session-buddy").stop(5_000);
-    const startedAt = performance.now();
     const answer = await memory.unary<{ results: PlainMessage[]; source_reports: PlainMessage[] }>(
       "UnifiedSearch",
       { query: "where is the build cache?" },
       { timeoutMs: 2_000 },
     );
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
     expect(answer.results[0]).toMatchObject({ source: "SOURCE_POSTGRESQL" });
     expect(answer.source_reports).toMatchObject([
       { source: "SOURCE_POSTGRESQL", status: "SOURCE_STATUS_OK" },
@@ -121,7 +134,7 @@ describe("with session-buddy stopped", () => {
   }, 120_000);
 
   it("an insight waits, and is delivered once when session-buddy is back", async () => {
-    running = await startTestPlatform({ postgresUrl });
+    running = await startTestPlatform();
     const bridge = running.platform.process("session-buddy");
     await bridge.stop(5_000);
     using memory = open("memory");

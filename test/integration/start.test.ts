@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { embeddedPostgres, freePorts, takenPorts } from "../../deploy/local/free-ports.ts";
-import { type Ports, serviceEntries } from "../../deploy/local/services.ts";
+import { addressEnvironment, type Ports, serviceEntries } from "../../deploy/local/services.ts";
 
 const main = resolve(import.meta.dirname, "../../deploy/local/main.ts");
+const cli = resolve(import.meta.dirname, "../../cli/main.ts");
 let dataDir: string;
 let ports: Ports;
 
@@ -28,9 +29,11 @@ const environment = () => ({
   ),
 });
 
+const addresses = () => addressEnvironment(ports, "127.0.0.1");
+
 /** Starts as a person does; resolves when the text appears on standard output. */
-async function startUntil(text: string) {
-  const child = spawn(process.execPath, [main], { env: environment() });
+async function startUntil(text: string, env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(process.execPath, [main], { env: { ...environment(), ...env } });
   let output = "";
   child.stderr.on("data", (chunk) => {
     output += chunk;
@@ -85,6 +88,30 @@ describe("npm start", () => {
     }
     expect(await takenPorts(ports, "127.0.0.1")).toEqual([]);
   }, 120_000);
+
+  it("works with a token: its own table and the command line have it, others are refused", async () => {
+    const { child } = await startUntil("Try, in another terminal", { MAHAVISHNU_AUTH_TOKEN: "t" });
+    const search = (more: NodeJS.ProcessEnv) =>
+      spawnSync(process.execPath, [cli, "search", "anything"], {
+        env: { ...environment(), ...addresses(), ...more },
+        encoding: "utf8",
+      });
+    expect(search({ MAHAVISHNU_AUTH_TOKEN: "t" })).toMatchObject({ status: 0, stderr: "" });
+    expect(search({}).stderr).toContain("unauthenticated");
+    const gone = once(child, "exit");
+    child.kill("SIGTERM");
+    expect(await gone).toEqual([0, null]);
+  }, 120_000);
+
+  it("says in one line that a configured PostgreSQL does not answer", async () => {
+    const { status, stderr } = spawnSync(process.execPath, [main], {
+      env: { ...environment(), MAHAVISHNU_PG_URL: "postgres://me@127.0.0.1:1/db" },
+      encoding: "utf8",
+    });
+    expect(status).toBe(1);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain("PostgreSQL at 127.0.0.1:1 cannot be used");
+  }, 60_000);
 
   it("names a taken port in one line", async () => {
     const squatter = createServer().listen(ports["memory"], "127.0.0.1");

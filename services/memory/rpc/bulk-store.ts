@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import { InvalidRequestError, Violations } from "../../../shared/errors.ts";
+import type { HandlerContext } from "@connectrpc/connect";
+import { DomainError, InvalidRequestError, Violations } from "../../../shared/errors.ts";
 import type {
   BulkStoreRequest,
   BulkStoreResponseSchema,
@@ -13,6 +13,7 @@ import type { Call } from "../deadline.ts";
 import type { BulkOutcome, Memories, MemoryToStore } from "../memories.ts";
 import type { MemoryMetrics } from "../metrics.ts";
 import { callOf } from "./call.ts";
+import { EventQueue } from "./event-queue.ts";
 import { parseMemory } from "./memories.ts";
 
 type Acknowledgement = MessageInitShape<typeof BulkStoreResponseSchema>;
@@ -21,57 +22,102 @@ const mostMemories = 1_000;
 /** Requests of one stream that are worked on at once; the stream is not read any faster. */
 const mostInFlight = 4;
 
+type Event =
+  | { readonly kind: "request"; readonly next: IteratorResult<BulkStoreRequest> }
+  | { readonly kind: "stored"; readonly acknowledgement: Acknowledgement }
+  | { readonly kind: "failed"; readonly error: unknown }
+  | { readonly kind: "stopping" };
+
 export function bulkStoreHandlers(memories: Memories, metrics: MemoryMetrics, logger: Logger) {
   return {
-    /** One acknowledgement per request, after its commit, in the order in which they end. */
-    async *bulkStore(
-      requests: AsyncIterable<BulkStoreRequest>,
-      context: HandlerContext,
-    ): AsyncGenerator<Acknowledgement> {
+    bulkStore(requests: AsyncIterable<BulkStoreRequest>, context: HandlerContext) {
       const call = callOf(context);
       const { stopping } = callContext(context);
-      const reader = requests[Symbol.asyncIterator]();
-      const inFlight = new Map<symbol, Promise<{ key: symbol; done: Acknowledgement }>>();
-      let reading: Promise<IteratorResult<BulkStoreRequest>> | undefined;
-      const toldToStop = abortedOnce(stopping);
-      let open = true;
-      while (open || inFlight.size > 0) {
-        if (stopping.aborted) open = false;
-        if (open && inFlight.size < mostInFlight) reading ??= reader.next();
-        const next = await Promise.race<
-          IteratorResult<BulkStoreRequest> | { key: symbol; done: Acknowledgement } | "stopping"
-        >([...(open && reading !== undefined ? [reading, toldToStop] : []), ...inFlight.values()]);
-        if (next === "stopping") continue;
-        if ("key" in next) {
-          inFlight.delete(next.key);
-          yield next.done;
-        } else {
-          reading = undefined;
-          if (next.done === true) open = false;
-          else {
-            const key = Symbol();
-            const answer = acknowledge(memories, metrics, logger, call, next.value);
-            inFlight.set(
-              key,
-              answer.then((done) => ({ key, done })),
-            );
-          }
-        }
-      }
-      // A request that arrives from now on is not read, and nobody minds how waiting for it ends.
-      reading?.catch(() => {});
-      // All that was read is acknowledged; what was not has to be sent to whoever serves next.
-      if (stopping.aborted) {
-        throw new ConnectError("the server is shutting down", Code.Unavailable);
-      }
+      return bulkStore(requests, {
+        signal: call.signal,
+        stopping,
+        store: (request, signal) =>
+          acknowledge(memories, metrics, logger, { ...call, signal }, request),
+      });
     },
   };
 }
 
-function abortedOnce(signal: AbortSignal): Promise<"stopping"> {
-  if (signal.aborted) return Promise.resolve("stopping");
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve("stopping"), { once: true });
+export interface BulkStoreOptions {
+  /** Aborts when the call is over. */
+  readonly signal: AbortSignal;
+  /** Aborts when the server begins to stop; shared by all of its calls. */
+  readonly stopping: AbortSignal;
+  /** Never rejects: what fails the whole request is told in its acknowledgement. */
+  readonly store: (request: BulkStoreRequest, signal: AbortSignal) => Promise<Acknowledgement>;
+}
+
+/**
+ * One acknowledgement per request, after its commit, in the order in which they end. When the
+ * server stops, what was read is acknowledged, and then the stream ends with UNAVAILABLE.
+ */
+export async function* bulkStore(
+  requests: AsyncIterable<BulkStoreRequest>,
+  { signal, stopping, store }: BulkStoreOptions,
+): AsyncGenerator<Acknowledgement> {
+  const over = new AbortController();
+  const storing = AbortSignal.any([signal, over.signal]);
+  const events = new EventQueue<Event>();
+  const onStopping = () => events.push({ kind: "stopping" });
+  if (stopping.aborted) onStopping();
+  else stopping.addEventListener("abort", onStopping, { once: true });
+  const reader = requests[Symbol.asyncIterator]();
+  let inFlight = 0;
+  let reading = false;
+  let open = true;
+  try {
+    while (open || inFlight > 0) {
+      if (open && !reading && inFlight < mostInFlight) {
+        reading = true;
+        reader.next().then(
+          (next) => events.push({ kind: "request", next }),
+          (error) => events.push({ kind: "failed", error }),
+        );
+      }
+      const event = await events.next();
+      switch (event.kind) {
+        case "request":
+          reading = false;
+          if (event.next.done === true) open = false;
+          // What arrives after the end was announced is not stored: it is not acknowledged either.
+          else if (open) {
+            inFlight += 1;
+            store(event.next.value, storing).then(
+              (acknowledgement) => events.push({ kind: "stored", acknowledgement }),
+              (error) => events.push({ kind: "failed", error }),
+            );
+          }
+          break;
+        case "stored":
+          inFlight -= 1;
+          yield event.acknowledgement;
+          break;
+        case "failed":
+          // A stream that breaks off while we end it is no failure: what was read is still told.
+          if (open) throw event.error;
+          break;
+        case "stopping":
+          open = false;
+          break;
+      }
+    }
+    if (stopping.aborted) throw stoppingError();
+  } finally {
+    stopping.removeEventListener("abort", onStopping);
+    over.abort();
+  }
+}
+
+function stoppingError(): DomainError {
+  const message = "the server is stopping: send what was not acknowledged to another one";
+  return new DomainError("unavailable", "DEPENDENCY_UNAVAILABLE", message, {
+    facts: { dependency: "memory" },
+    retryAfterMs: 1_000,
   });
 }
 

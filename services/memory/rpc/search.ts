@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
-import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { MemoryType as ProtoMemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { memoryTypeOf, sourceOf, toProtoReport, toProtoResult } from "../convert.ts";
 import type { MemoryMetrics } from "../metrics.ts";

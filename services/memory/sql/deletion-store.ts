@@ -91,17 +91,31 @@ async function forgetWaiting(
     signal,
   );
   // Operations are few: those that are cut off, and those of this instant.
+  const kept = (list: string, id: string) => `coalesce(
+       (select jsonb_agg(kept.one order by kept.place)
+        from jsonb_array_elements(payload -> '${list}') with ordinality as kept (one, place)
+        where not kept.one ->> '${id}' = any($2::text[])), '[]')`;
   await tx.query(
     `update memory_outbox
-     set payload = jsonb_set(payload, '{documents}', coalesce(
-       (select jsonb_agg(document order by place)
-        from jsonb_array_elements(payload -> 'documents') with ordinality as kept (document, place)
-        where not document ->> 'id' = any($2::text[])), '[]'))
+     set payload = payload || jsonb_build_object(
+       'documents', ${kept("documents", "id")},
+       'insights', ${kept("insights", "memoryId")},
+       'mainCount',
+       (select count(*)
+        from jsonb_array_elements(payload -> 'documents') with ordinality as kept (one, place)
+        where kept.place <= (payload ->> 'mainCount')::int
+          and not kept.one ->> 'id' = any($2::text[])))
      where tenant = $1 and kind = 'operation'
        and exists (
          select from jsonb_array_elements(payload -> 'documents') as document
          where document ->> 'id' = any($2::text[]))`,
     [tenant, [...ids]],
+    signal,
+  );
+  await tx.query(
+    `delete from memory_outbox
+     where tenant = $1 and kind = 'operation' and payload -> 'documents' = '[]'`,
+    [tenant],
     signal,
   );
 }

@@ -7,6 +7,7 @@ import type {
   Operation,
   OperationEnd,
   OperationStore,
+  PendingEmbedding,
   RequestKey,
 } from "../store.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
@@ -31,36 +32,23 @@ export class PostgresOperationStore implements OperationStore {
     details: Parameters<OperationStore["begin"]>[2],
     signal?: AbortSignal,
   ): Promise<{ readonly known: KnownRequest } | { readonly turn: Turn | undefined }> {
-    const { turn, request, graceMs } = details;
-    const begin = async (tx: Queryable) => {
-      // When a lost connection leaves open whether this was committed, it runs again: the
-      // operation's own row then tells that it was.
-      const { rowCount } = await tx.query(
-        `insert into memory_outbox (tenant, id, kind, subject, payload, available_at)
-         values ($1, $2, 'operation', $2, $3, ${after("$4")})
-         on conflict (tenant, id) do nothing`,
-        [tenant, operation.id, JSON.stringify(toPayload(operation)), graceMs],
-        signal,
-      );
-      if (rowCount === 0) {
-        return { turn: turn && (await readTurn(tx, tenant, turn.id, signal)) };
-      }
-      if (request !== undefined) {
-        const known = await addRequest(tx, tenant, operation, request, signal);
-        if (known !== undefined) {
-          await removeOperation(tx, tenant, operation.id, signal);
-          return { known };
-        }
-      }
-      await unmark(
-        tx,
-        tenant,
-        operation.documents.map(({ id }) => id),
-        signal,
-      );
-      return { turn: turn && (await addTurn(tx, tenant, turn, signal)) };
-    };
-    return withRetry(() => this.#postgres.transaction(begin, { signal }), { signal });
+    const { turn, request } = details;
+    const { text, params } = beginStatement(tenant, operation, details);
+    const { rows } = await withRetry(() => this.#postgres.query<BegunRow>(text, params, signal), {
+      signal,
+    });
+    const [row] = rows;
+    if (row === undefined) throw new Error("beginning an operation answers one row");
+    if (request !== undefined && !row.fresh) {
+      const known = await readRequest(this.#postgres, tenant, request, signal);
+      if (known === undefined) throw new Error("a request id that is taken is known");
+      return { known };
+    }
+    if (turn === undefined) return { turn: undefined };
+    // Where a lost connection left open whether this was committed, it ran again and changed
+    // nothing: the turn of the first time stands.
+    if (row.id === null) return { turn: await readTurn(this.#postgres, tenant, turn.id, signal) };
+    return { turn: toTurn(row as TurnRow) };
   }
 
   async finish(
@@ -69,18 +57,29 @@ export class PostgresOperationStore implements OperationStore {
     { subject, deduplicated, withoutVector }: OperationEnd,
     signal?: AbortSignal,
   ): Promise<boolean> {
+    const { turnId, request, insights } = operation;
+    const movedTo = subject === operation.documents[0]?.id ? undefined : subject;
+    const alone =
+      insights.length === 0 &&
+      withoutVector.length === 0 &&
+      (request === undefined || subject === undefined) &&
+      (turnId === undefined || movedTo === undefined);
+    if (alone) {
+      return withRetry(() => removeOperation(this.#postgres, tenant, operation.id, signal), {
+        signal,
+      });
+    }
     const finish = async (tx: Queryable) => {
       if (!(await removeOperation(tx, tenant, operation.id, signal))) return false;
-      const { turnId, request } = operation;
-      if (turnId !== undefined) {
+      if (turnId !== undefined && movedTo !== undefined) {
         await tx.query(
           `update agent_conversations set memory_id = $3
-           where tenant = $1 and id = $2 and memory_id <> $3`,
-          [tenant, turnId, subject],
+           where tenant = $1 and id = $2`,
+          [tenant, turnId, movedTo],
           signal,
         );
       }
-      if (request !== undefined) {
+      if (request !== undefined && subject !== undefined) {
         await tx.query(
           `update request_ids set subject = $4, deduplicated = $5
            where tenant = $1 and method = $2 and request_id = $3`,
@@ -88,14 +87,19 @@ export class PostgresOperationStore implements OperationStore {
           signal,
         );
       }
-      await queueInsights(tx, tenant, operation.insights, signal);
+      await queueInsights(tx, tenant, insights, signal);
       await queueEmbeddings(tx, tenant, withoutVector, 0, signal);
       return true;
     };
     return withRetry(() => this.#postgres.transaction(finish, { signal }), { signal });
   }
 
-  async abandon(tenant: string, operation: Operation, signal?: AbortSignal): Promise<boolean> {
+  async abandon(
+    tenant: string,
+    operation: Operation,
+    late: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const abandon = async (tx: Queryable) => {
       if (!(await removeOperation(tx, tenant, operation.id, signal))) return false;
       await tx.query(
@@ -109,16 +113,13 @@ export class PostgresOperationStore implements OperationStore {
         [tenant, operation.request?.method ?? "", operation.request?.requestId ?? "", operation.id],
         signal,
       );
+      await queueEmbeddings(tx, tenant, late, 0, signal);
       return true;
     };
     return withRetry(() => this.#postgres.transaction(abandon, { signal }), { signal });
   }
 
-  async knownRequest(
-    tenant: string,
-    key: Key,
-    signal?: AbortSignal,
-  ): Promise<KnownRequest | undefined> {
+  knownRequest(tenant: string, key: Key, signal?: AbortSignal): Promise<KnownRequest | undefined> {
     return readRequest(this.#postgres, tenant, key, signal);
   }
 
@@ -164,33 +165,86 @@ async function removeOperation(
   return rowCount > 0;
 }
 
-/** Resolves to the request that is known under this id already. */
-async function addRequest(
-  tx: Queryable,
+interface BegunRow extends Partial<Omit<TurnRow, "id">> {
+  /** False where the request id was known already. */
+  readonly fresh: boolean;
+  /** Of the turn that was recorded; null where none was. */
+  readonly id: string | null;
+}
+
+/**
+ * One statement, so that it is one transaction and one round trip: whoever stores waits for it.
+ * Each part stands on the rows of the one before and does nothing where that did nothing.
+ */
+function beginStatement(
   tenant: string,
   operation: Operation,
-  { method, requestId, payloadHash }: RequestKey,
-  signal: AbortSignal | undefined,
-): Promise<KnownRequest | undefined> {
-  const { rowCount } = await tx.query(
-    `insert into request_ids as old
-       (tenant, method, request_id, payload_hash, operation_id, subject)
-     values ($1, $2, $3, $4, $5, $6)
-     on conflict (tenant, method, request_id) do update
-     set payload_hash = excluded.payload_hash, operation_id = excluded.operation_id,
-         subject = excluded.subject, deduplicated = false, created_at = now()
-     where old.created_at < now() - ${remembered}`,
-    [
-      tenant,
-      method,
-      requestId,
-      payloadHash,
-      operation.id,
-      operation.turnId ?? operation.documents[0]?.id ?? "",
-    ],
-    signal,
-  );
-  return rowCount > 0 ? undefined : readRequest(tx, tenant, { method, requestId }, signal);
+  { turn, request, graceMs }: Parameters<OperationStore["begin"]>[2],
+): { readonly text: string; readonly params: readonly unknown[] } {
+  const params: unknown[] = [];
+  const given = (value: unknown) => `$${params.push(value)}`;
+  const who = `${given(tenant)}::text`;
+  const operationId = `${given(operation.id)}::text`;
+  const fresh =
+    request === undefined
+      ? "select true as fresh"
+      : `insert into request_ids as old
+           (tenant, method, request_id, payload_hash, operation_id, subject)
+         values (${who}, ${given(request.method)}, ${given(request.requestId)},
+                 ${given(request.payloadHash)}, ${operationId},
+                 ${given(operation.turnId ?? operation.documents[0]?.id ?? "")})
+         on conflict (tenant, method, request_id) do update
+         set payload_hash = excluded.payload_hash, operation_id = excluded.operation_id,
+             subject = excluded.subject, deduplicated = false, created_at = now()
+         where old.created_at < now() - ${remembered}
+         returning true as fresh`;
+  const parts = [
+    `fresh as (${fresh})`,
+    `operation as (
+       insert into memory_outbox (tenant, id, kind, subject, payload, available_at)
+       select ${who}, ${operationId}, 'operation', ${operationId},
+              ${given(JSON.stringify(toPayload(operation)))}::jsonb, ${after(given(graceMs))}
+       from fresh
+       on conflict (tenant, id) do nothing
+       returning id
+     )`,
+  ];
+  // The ids of the others are new, or were seen to before.
+  const insightIds = operation.documents.slice(operation.mainCount).map(({ id }) => id);
+  if (insightIds.length > 0) {
+    parts.push(`unmarked as (
+       delete from memory_outbox as mark using operation
+       where mark.tenant = ${who} and mark.kind = 'deletion'
+         and mark.subject = any(${given(insightIds)}::text[])
+     )`);
+  }
+  parts.push(turn === undefined ? "turn as (select null as id)" : turnParts(turn, who, given));
+  return {
+    text: `with ${parts.join(", ")}
+      select exists (select from fresh) as fresh, turn.*
+      from (values (1)) as one left join turn on true`,
+    params,
+  };
+}
+
+/** The session's row is locked until the end of the statement: nobody else gets this place. */
+function turnParts(turn: NewTurn, who: string, given: (value: unknown) => string): string {
+  const sessionId = `${given(turn.sessionId)}::text`;
+  return `place as (
+      insert into conversation_sessions as session (tenant, session_id, last_sequence)
+      select ${who}, ${sessionId}, 1 from operation
+      on conflict (tenant, session_id) do update set last_sequence = session.last_sequence + 1
+      returning last_sequence
+    ), turn as (
+      insert into agent_conversations
+        (tenant, id, agent_id, session_id, sequence, role, content, metadata, repo_id, memory_id)
+      select ${who}, ${given(turn.id)}, ${given(turn.agentId)}, ${sessionId},
+             place.last_sequence, ${given(turn.role)}, ${given(turn.content)},
+             ${given(JSON.stringify(turn.metadata))}::jsonb, nullif(${given(turn.repoId)}, ''),
+             ${given(turn.memoryId)}
+      from place
+      returning ${turnColumns}
+    )`;
 }
 
 async function readRequest(
@@ -214,40 +268,6 @@ async function readRequest(
   if (row === undefined) return undefined;
   const { payload_hash: payloadHash, subject, deduplicated } = row;
   return { payloadHash, subject, deduplicated };
-}
-
-/** The session's row is locked until the end of the transaction: nobody else gets this place. */
-async function addTurn(
-  tx: Queryable,
-  tenant: string,
-  turn: NewTurn,
-  signal: AbortSignal | undefined,
-): Promise<Turn | undefined> {
-  const { rows } = await tx.query<TurnRow>(
-    `with place as (
-       insert into conversation_sessions as session (tenant, session_id, last_sequence)
-       values ($1, $4, 1)
-       on conflict (tenant, session_id) do update set last_sequence = session.last_sequence + 1
-       returning last_sequence
-     )
-     insert into agent_conversations
-       (tenant, id, agent_id, session_id, sequence, role, content, metadata, repo_id, memory_id)
-     select $1, $2, $3, $4, place.last_sequence, $5, $6, $7, nullif($8, ''), $9 from place
-     returning ${turnColumns}`,
-    [
-      tenant,
-      turn.id,
-      turn.agentId,
-      turn.sessionId,
-      turn.role,
-      turn.content,
-      JSON.stringify(turn.metadata),
-      turn.repoId,
-      turn.memoryId,
-    ],
-    signal,
-  );
-  return rows[0] && toTurn(rows[0]);
 }
 
 export async function readTurn(

@@ -4,7 +4,6 @@ import { withRetry } from "../../../shared/postgres/retry.ts";
 import { workflowMemoryId } from "../content-identity.ts";
 import type { WorkflowStore } from "../store.ts";
 import type { WorkflowExecution } from "../workflow.ts";
-import { unmark } from "./operation-store.ts";
 import { queueEmbeddings } from "./outbox-store.ts";
 import { after, timeAt, toExecution, type WorkflowRow, workflowColumns } from "./rows.ts";
 
@@ -23,21 +22,18 @@ export class PostgresWorkflowStore implements WorkflowStore {
     signal?: AbortSignal,
   ): Promise<{ readonly execution: WorkflowExecution; readonly markId: string }> {
     const markId = newId();
-    const record = async (tx: Queryable) => {
-      const recorded = await upsert(tx, tenant, execution, signal);
-      await unmark(tx, tenant, [workflowMemoryId(execution.workflowId)], signal);
-      // A mark for each record: the one of a writer that was overtaken must outlive the other's.
-      await tx.query(
-        `insert into memory_outbox (tenant, id, kind, subject, payload, available_at)
-         values ($1, $2, 'workflow', $2, jsonb_build_object('workflowId', $3::text),
-                 ${after("$4")})
-         on conflict (tenant, id) do nothing`,
-        [tenant, markId, execution.workflowId, graceMs],
-        signal,
-      );
-      return { execution: recorded, markId };
-    };
-    return withRetry(() => this.#postgres.transaction(record, { signal }), { signal });
+    const { rows } = await withRetry(
+      () =>
+        this.#postgres.query<WorkflowRow>(
+          recordStatement,
+          [...recordParams(tenant, execution), markId, graceMs],
+          signal,
+        ),
+      { signal },
+    );
+    const [row] = rows;
+    if (row === undefined) throw new Error("recording an execution answers its row");
+    return { execution: toExecution(row), markId };
   }
 
   async workflow(
@@ -64,26 +60,30 @@ export class PostgresWorkflowStore implements WorkflowStore {
     }: Parameters<WorkflowStore["documentWritten"]>[1],
     signal?: AbortSignal,
   ): Promise<boolean> {
-    const settle = async (tx: Queryable) => {
-      // Locked, so that no newer record slips in between the look and the commit.
-      const { rowCount } = await tx.query(
-        `select from workflow_executions
-         where tenant = $1 and workflow_id = $2 and revision = $3::int8 for update`,
-        [tenant, workflowId, revision.toString()],
+    const params = [tenant, workflowId, revision.toString(), markId];
+    const settle = async (queryable: Queryable) => {
+      // Locked, so that no newer record slips in between the look and the removal.
+      const { rowCount } = await queryable.query(
+        `with current as (
+           select from workflow_executions
+           where tenant = $1 and workflow_id = $2 and revision = $3::int8 for update
+         ), done as (
+           delete from memory_outbox
+           where tenant = $1 and id = $4 and exists (select from current)
+         )
+         select from current`,
+        params,
         signal,
       );
-      if (rowCount === 0) return false;
-      await tx.query(
-        "delete from memory_outbox where tenant = $1 and id = $2",
-        [tenant, markId],
-        signal,
-      );
-      if (withoutVector !== undefined) {
-        await queueEmbeddings(tx, tenant, [withoutVector], 0, signal);
-      }
+      return rowCount > 0;
+    };
+    if (withoutVector === undefined) return withRetry(() => settle(this.#postgres), { signal });
+    const settleAndQueue = async (tx: Queryable) => {
+      if (!(await settle(tx))) return false;
+      await queueEmbeddings(tx, tenant, [withoutVector], 0, signal);
       return true;
     };
-    return withRetry(() => this.#postgres.transaction(settle, { signal }), { signal });
+    return withRetry(() => this.#postgres.transaction(settleAndQueue, { signal }), { signal });
   }
 
   async listWorkflows(
@@ -123,41 +123,45 @@ export class PostgresWorkflowStore implements WorkflowStore {
   }
 }
 
-async function upsert(
-  tx: Queryable,
-  tenant: string,
-  execution: WorkflowExecution,
-  signal: AbortSignal | undefined,
-): Promise<WorkflowExecution> {
+/**
+ * The row, a mark that its document is behind, and the end of an older deletion, in one statement.
+ * Each record has a mark: the one of a writer that was overtaken must outlive the other's.
+ */
+const recordStatement = `
+  with recorded as (
+    insert into workflow_executions as old
+      (tenant, workflow_id, adapter, repos, status, result, duration_us, error_message, summary,
+       memory_id)
+    values ($1, $2, $3, $4::text[], $5, $6::jsonb, $7::int8, $8, $9, $10)
+    on conflict (tenant, workflow_id) do update
+    set adapter = excluded.adapter, repos = excluded.repos, status = excluded.status,
+        result = excluded.result, duration_us = excluded.duration_us,
+        error_message = excluded.error_message, summary = excluded.summary,
+        revision = old.revision + 1,
+        -- Rising even where the clock stands still or goes back, since pages are read by it.
+        updated_at = greatest(now(), old.updated_at + interval '1 microsecond')
+    returning *
+  ), marked as (
+    insert into memory_outbox (tenant, id, kind, subject, payload, available_at)
+    values ($1, $11, 'workflow', $11, jsonb_build_object('workflowId', $2::text), ${after("$12")})
+    on conflict (tenant, id) do nothing
+  ), unmarked as (
+    delete from memory_outbox where tenant = $1 and kind = 'deletion' and subject = $10
+  )
+  select ${workflowColumns} from recorded`;
+
+function recordParams(tenant: string, execution: WorkflowExecution): unknown[] {
   const { result, durationMicros } = execution;
-  const { rows } = await tx.query<WorkflowRow>(
-    `insert into workflow_executions as old
-       (tenant, workflow_id, adapter, repos, status, result, duration_us, error_message, summary,
-        memory_id)
-     values ($1, $2, $3, $4::text[], $5, $6, $7::int8, $8, $9, $10)
-     on conflict (tenant, workflow_id) do update
-     set adapter = excluded.adapter, repos = excluded.repos, status = excluded.status,
-         result = excluded.result, duration_us = excluded.duration_us,
-         error_message = excluded.error_message, summary = excluded.summary,
-         revision = old.revision + 1,
-         -- Rising even where the clock stands still or goes back, since pages are read by it.
-         updated_at = greatest(now(), old.updated_at + interval '1 microsecond')
-     returning ${workflowColumns}`,
-    [
-      tenant,
-      execution.workflowId,
-      execution.adapter,
-      [...execution.repos],
-      execution.status,
-      result === undefined ? null : JSON.stringify(result),
-      durationMicros?.toString() ?? null,
-      execution.errorMessage,
-      execution.summary,
-      workflowMemoryId(execution.workflowId),
-    ],
-    signal,
-  );
-  const [row] = rows;
-  if (row === undefined) throw new Error("an upsert returns its row");
-  return toExecution(row);
+  return [
+    tenant,
+    execution.workflowId,
+    execution.adapter,
+    [...execution.repos],
+    execution.status,
+    result === undefined ? null : JSON.stringify(result),
+    durationMicros?.toString() ?? null,
+    execution.errorMessage,
+    execution.summary,
+    workflowMemoryId(execution.workflowId),
+  ];
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { DomainError } from "../../../shared/errors.ts";
 import { ErrorReason } from "../../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import { MemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
@@ -30,11 +30,21 @@ export class FakeVectorStore {
   model = "";
   /** What `GetCollection` tells, where that is behind the truth. */
   toldModel: string | undefined;
+  /** Whether writes are done though their callers never learn of it. */
+  losesAnswers = false;
+  /** Whether reading documents fails, and nothing else. */
+  failsReads = false;
   /** Contents that a write refuses. */
   readonly refused = new Set<string>();
+  /** Contents that another document is said to hold already. */
+  readonly taken = new Set<string>();
 
   get(id: string, tenant = "default"): Document | undefined {
     return this.#documents.get(`${tenant}/${id}`);
+  }
+
+  get all(): Document[] {
+    return [...this.#documents.values()];
   }
 
   get size(): number {
@@ -51,11 +61,14 @@ export class FakeVectorStore {
         await behave(signal);
         if (documents.some((document) => document.vector !== undefined)) this.#claim(model);
         const tenant = requestHeader.get(tenantHeader) ?? "";
-        return { results: documents.map((document) => this.#upsert(tenant, document)) };
+        const results = documents.map((document) => this.#upsert(tenant, document));
+        if (this.losesAnswers) throw new ConnectError("the connection broke", Code.Unavailable);
+        return { results };
       },
       getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
         await behave(signal);
         const tenant = requestHeader.get(tenantHeader) ?? "";
+        if (this.failsReads) throw new ConnectError("the connection broke", Code.Unavailable);
         const documents = ids.flatMap((id) => this.get(id, tenant) ?? []);
         return { documents: documents.map((document) => shown(document, includeVectors)) };
       },
@@ -101,6 +114,10 @@ export class FakeVectorStore {
   #upsert(tenant: string, given: Document) {
     if (this.refused.has(given.content)) {
       const error = { code: 3, reason: ErrorReason.INVALID_FIELD, message: "refused" };
+      return { id: given.id, error };
+    }
+    if (this.taken.has(given.content)) {
+      const error = { code: 6, reason: ErrorReason.DUPLICATE_CONTENT, message: "taken" };
       return { id: given.id, error };
     }
     const hash = contentHash(given.content);

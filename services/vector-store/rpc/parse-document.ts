@@ -4,7 +4,12 @@ import { MemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_p
 import type { Document } from "../../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
 import { contentHash } from "../../../shared/hash.ts";
 import { newId } from "../../../shared/ids.ts";
-import { dedupScopeOf, type MemoryTypeName, type NewDocument } from "../document.ts";
+import {
+  dedupScopeOf,
+  type MemoryTypeName,
+  type NewDocument,
+  type NewVector,
+} from "../document.ts";
 import { DimensionMismatchError } from "../errors.ts";
 import { type Instant, instantNow, instantOf, isInstant } from "../instant.ts";
 import { type JsonObject, jsonProblem } from "../json.ts";
@@ -35,23 +40,86 @@ export type ParsedDocument =
   | { readonly document: NewDocument }
   | { readonly error: DomainError; readonly id: string };
 
+/** A document of a batch that brings its vector only. */
+export type ParsedVector =
+  | { readonly vector: NewVector }
+  | { readonly error: DomainError; readonly id: string };
+
 /** Each document by itself, so that one that is not valid does not keep the others from storage. */
 export function parseDocuments(
   documents: readonly Document[],
   dimension: number,
 ): ParsedDocument[] {
+  return parseEach(documents, (given, path, seen) => {
+    const document = parseDocument(given, path, dimension, seen);
+    return { id: document.id, parsed: { document } };
+  });
+}
+
+/** As parseDocuments, of documents whose other fields do not count. */
+export function parseVectors(documents: readonly Document[], dimension: number): ParsedVector[] {
+  return parseEach(documents, (given, path, seen) => {
+    const vector = parseVector(given, path, dimension, seen);
+    return { id: vector.id, parsed: { vector } };
+  });
+}
+
+function parseEach<T>(
+  documents: readonly Document[],
+  parse: (given: Document, path: string, seen: ReadonlySet<string>) => { id: string; parsed: T },
+): (T | { readonly error: DomainError; readonly id: string })[] {
   const seen = new Set<string>();
   return documents.map((given, i) => {
-    const path = `documents[${i}]`;
     try {
-      const document = parseDocument(given, path, dimension, seen);
-      seen.add(document.id);
-      return { document };
+      const { id, parsed } = parse(given, `documents[${i}]`, seen);
+      seen.add(id);
+      return parsed;
     } catch (error) {
       if (error instanceof DomainError) return { error, id: given.id };
       throw error;
     }
   });
+}
+
+function parseVector(
+  { id, content, vector }: Document,
+  path: string,
+  dimension: number,
+  seen: ReadonlySet<string>,
+): NewVector {
+  const violations = new Violations();
+  checkIdentity({ id, content }, 1, path, seen, violations);
+  const values = vector?.values;
+  const fault = values === undefined ? "is required" : vectorProblem(values);
+  if (fault !== undefined) violations.add(`${path}.vector`, fault);
+  violations.throwIfAny();
+  // Violations were thrown where there is none.
+  return {
+    id,
+    contentHash: contentHash(content),
+    vector: ofDimension(values ?? [], path, dimension),
+  };
+}
+
+function checkIdentity(
+  { id, content }: { readonly id: string; readonly content: string },
+  shortestId: number,
+  path: string,
+  seen: ReadonlySet<string>,
+  violations: Violations,
+): void {
+  const text = (field: string, value: string, min: number, max: number) => {
+    const problem = boundedTextProblem(value, min, max);
+    if (problem !== undefined) violations.add(`${path}.${field}`, problem);
+  };
+  text("id", id, shortestId, documentBounds.id);
+  if (id !== "" && seen.has(id)) violations.add(`${path}.id`, "stands twice in this request");
+  text("content", content, 1, documentBounds.content);
+}
+
+function ofDimension(values: number[], path: string, dimension: number): number[] {
+  if (values.length === dimension) return values;
+  throw new DimensionMismatchError(`${path}.vector`, dimension, values.length);
 }
 
 function parseDocument(
@@ -66,9 +134,7 @@ function parseDocument(
     if (problem !== undefined) violations.add(`${path}.${field}`, problem);
   };
   const { id, content, sourceSystem, dedupScope } = given;
-  text("id", id, 0, documentBounds.id);
-  if (id !== "" && seen.has(id)) violations.add(`${path}.id`, "stands twice in this request");
-  text("content", content, 1, documentBounds.content);
+  checkIdentity(given, 0, path, seen, violations);
   text("source_system", sourceSystem, 1, documentBounds.sourceSystem);
   text("agent_id", given.agentId, 0, documentBounds.owner);
   text("workflow_id", given.workflowId, 0, documentBounds.owner);
@@ -85,9 +151,7 @@ function parseDocument(
   const vectorFault = vector === undefined ? undefined : vectorProblem(vector);
   if (vectorFault !== undefined) violations.add(`${path}.vector`, vectorFault);
   violations.throwIfAny();
-  if (vector !== undefined && vector.length !== dimension) {
-    throw new DimensionMismatchError(`${path}.vector`, dimension, vector.length);
-  }
+  if (vector !== undefined) ofDimension(vector, path, dimension);
 
   const owner = {
     agentId: given.agentId || undefined,

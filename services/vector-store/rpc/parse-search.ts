@@ -3,6 +3,7 @@ import {
   SearchMode,
   type SearchRequest,
 } from "../../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { maxAnswerBytes } from "../answer-budget.ts";
 import type { SearchBy, SearchQuery } from "../search.ts";
 import { vectorProblem } from "../vector-checks.ts";
 import { parseFilter } from "./parse-filter.ts";
@@ -15,8 +16,15 @@ export const searchBounds = {
   searchesInBatch: 100,
 } as const;
 
-/** Throws InvalidRequestError with every violation; `path` is empty or ends in a dot. */
-export function parseSearch(request: SearchRequest, path = ""): SearchQuery {
+/**
+ * Throws InvalidRequestError with every violation; `path` is empty or ends in a dot. `maxBytes` is
+ * how large the answer may be.
+ */
+export function parseSearch(
+  request: SearchRequest,
+  maxBytes: number = maxAnswerBytes,
+  path = "",
+): SearchQuery {
   const violations = new Violations();
   const by = parseBy(request, path, violations);
   const filter = parseFilter(request.filter, `${path}filter`, violations);
@@ -36,6 +44,7 @@ export function parseSearch(request: SearchRequest, path = ""): SearchQuery {
     minScore,
     model: request.model || undefined,
     includeVectors: request.includeVectors,
+    maxBytes,
   };
 }
 

@@ -3,7 +3,7 @@ import { Violations } from "../../../shared/errors.ts";
 import type { Document } from "../../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
 import type { UpsertResultSchema } from "../../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { itemError } from "../../../shared/rpc/item-error.ts";
-import { requireModel } from "../collection.ts";
+import { type Collection, requireModel } from "../collection.ts";
 import { outcomeMessage } from "../convert.ts";
 import type { NewDocument, WriteResult } from "../document.ts";
 import { DuplicateContentError } from "../errors.ts";
@@ -24,7 +24,7 @@ export interface UpsertRequest {
   readonly model: string;
 }
 
-type UpsertResult = MessageInitShape<typeof UpsertResultSchema>;
+export type UpsertResult = MessageInitShape<typeof UpsertResultSchema>;
 
 /** Writes what is valid in one transaction; one result a document, in their order. */
 export async function upsert(
@@ -33,6 +33,30 @@ export async function upsert(
   request: UpsertRequest,
   signal: AbortSignal,
 ): Promise<UpsertResult[]> {
+  const needsModel = request.documents.some((one) => one.vector !== undefined);
+  const { collection, model } = await checkUpsert(store, request, needsModel, signal);
+  const parsed = parseDocuments(request.documents, collection.dimension);
+  const valid = parsed.filter((one) => "document" in one).map((one) => one.document);
+  const written =
+    valid.length === 0
+      ? []
+      : await store.write(tenant, { collection: collection.name, model, documents: valid }, signal);
+  const resultOf = new Map<NewDocument, WriteResult | undefined>(
+    valid.map((document, i) => [document, written[i]]),
+  );
+  return parsed.map((one, i) => {
+    if ("error" in one) return { id: one.id, error: itemError(one.error) };
+    return resultMessage(one.document, resultOf.get(one.document), `documents[${i}].content`);
+  });
+}
+
+/** Checks what a write is as a whole: its size, its collection, and that the model is that one's. */
+export async function checkUpsert(
+  store: DocumentStore,
+  request: UpsertRequest,
+  needsModel: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly collection: Collection; readonly model: string | undefined }> {
   const violations = new Violations();
   const name = requireCollectionName(request.collection, "collection", violations);
   const { documents } = request;
@@ -41,7 +65,6 @@ export async function upsert(
     "documents",
     `must hold 1 to ${maxDocuments} documents`,
   );
-  const needsModel = documents.some((one) => one.vector !== undefined);
   const problem = boundedTextProblem(request.model, needsModel ? 1 : 0, maxModelBytes);
   if (problem !== undefined) violations.add("model", problem);
   violations.throwIfAny();
@@ -49,19 +72,7 @@ export async function upsert(
   const collection = await store.collection(name, signal);
   const model = request.model || undefined;
   requireModel(collection, model);
-  const parsed = parseDocuments(documents, collection.dimension);
-  const valid = parsed.filter((one) => "document" in one).map((one) => one.document);
-  const written =
-    valid.length === 0
-      ? []
-      : await store.write(tenant, { collection: name, model, documents: valid }, signal);
-  const resultOf = new Map<NewDocument, WriteResult | undefined>(
-    valid.map((document, i) => [document, written[i]]),
-  );
-  return parsed.map((one, i) => {
-    if ("error" in one) return { id: one.id, error: itemError(one.error) };
-    return resultMessage(one.document, resultOf.get(one.document), `documents[${i}].content`);
-  });
+  return { collection, model };
 }
 
 function resultMessage(

@@ -4,6 +4,9 @@ export const collectionColumns =
   "name, dimension, distance, embedding_model, index_kind, index_m, index_ef_construction, " +
   "index_lists, (extract(epoch from created_at) * 1000000)::bigint as created_micros";
 
+/** All tenants share the platform's collections. */
+export const ofPlatform = "tenant = ''";
+
 /** A row of `collectionColumns` as node-postgres gives it. */
 export interface CollectionRow {
   readonly name: string;

@@ -19,6 +19,20 @@ export function documentColumns(includeVectors: boolean): string {
   ].join(", ");
 }
 
+/**
+ * At most what a document takes in a message, without reading its content: 4 bytes of protobuf for
+ * one of JSON are a list of short numbers, and no metadata that is stored can come to more than
+ * 384 KiB, however many digits PostgreSQL gives its numbers. 200 bytes are what is always there.
+ */
+export function documentBytes(includeVectors: boolean): string {
+  const names = "concat(m.id, m.source_system, m.agent_id, m.workflow_id, m.repo_id)";
+  return [
+    `200 + octet_length(m.content) + octet_length(${names})`,
+    "least(4 * octet_length(m.metadata::text), 393216)",
+    ...(includeVectors ? ["coalesce(pg_column_size(m.embedding), 0)"] : []),
+  ].join(" + ");
+}
+
 /** A row of `documentColumns` as node-postgres gives it. */
 export interface DocumentRow {
   readonly id: string;

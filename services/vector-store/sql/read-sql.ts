@@ -1,29 +1,42 @@
+import { maxReadBytes } from "../answer-budget.ts";
 import type { Filter } from "../filter.ts";
 import type { ListQuery, Selection } from "../store.ts";
-import { documentColumns, isLive } from "./document-row.ts";
+import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import { filterSql } from "./filter-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
-/** Bytes of contents and metadata in one page; with all else it stays well below a message. */
+/** Bytes of one page. */
 const maxPageBytes = 8 * 1024 * 1024;
 
+/**
+ * Each row tells `bytes`, what all that was asked for has together. Where that is more than
+ * `maxReadBytes`, the rows hold nothing else: no content is read.
+ */
 export function getStatement(
   tenant: string,
   ids: readonly string[],
   includeVectors: boolean,
 ): Statement {
   const { parameters, inTenant } = begin(tenant);
+  const asked = `${parameters.add(ids)}::text[]`;
   const text = `
-select ${documentColumns(includeVectors)}
-from memories m
-where ${inTenant} and m.id = any(${parameters.add(ids)}::text[]) and ${isLive}`;
+with found as materialized (
+  select m.id, ${documentBytes(includeVectors)} as bytes
+  from memories m
+  where ${inTenant} and m.id = any(${asked}) and ${isLive}
+),
+answer as materialized (
+  select sum(found.bytes)::float8 as bytes from unnest(${asked}) given(id) join found using (id)
+)
+select ${documentColumns(includeVectors)}, answer.bytes
+from found cross join answer
+  left join memories m on ${inTenant} and m.id = found.id and answer.bytes <= ${maxReadBytes}`;
   return { text, parameters };
 }
 
 /**
  * A page of at most `limit` documents and as many bytes as fit into a message, but one document
- * at least; `more` is true in every row where others follow the page. Sizes are known without
- * reading the contents.
+ * at least; `more` is true in every row where others follow the page.
  */
 export function listStatement(tenant: string, query: ListQuery): Statement {
   const { parameters, inTenant } = begin(tenant);
@@ -32,7 +45,7 @@ export function listStatement(tenant: string, query: ListQuery): Statement {
   const limit = `${parameters.add(query.limit)}::int`;
   const text = `
 with found as materialized (
-  select m.id, octet_length(m.content) + pg_column_size(m.metadata) as bytes
+  select m.id, ${documentBytes(query.includeVectors)} as bytes
   from memories m
   where ${inTenant} and ${isLive}${after}${filter}
   order by m.id

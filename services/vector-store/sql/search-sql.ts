@@ -6,13 +6,13 @@ import {
   type SearchBy,
   type SearchQuery,
 } from "../search.ts";
-import { documentColumns, isLive } from "./document-row.ts";
+import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import { filterSql } from "./filter-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
 /**
  * One statement for a whole search. First it finds ids and scores only, so that nothing wide is
- * sorted, then it reads the documents of the hits.
+ * sorted, then how large the hits are, and then it reads the documents of those that fit.
  *
  * Scores are of single precision, as they travel, so that what a caller sees as equal is ordered
  * by id.
@@ -26,11 +26,24 @@ export function searchStatement(tenant: string, query: SearchQuery): Statement {
   const limit = `${parameters.add(query.limit)}::int`;
   const parts = hitsSql(query, scope, inTenant, limit, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
+  const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
-with ${parts}
-select ${documentColumns(query.includeVectors)}, h.score, h.vector_score, h.text_score
-from hits h join memories m on ${inTenant} and m.id = h.id
-where h.score >= ${minScore}
+with ${parts},
+sized as (
+  select h.*, ${documentBytes(query.includeVectors)} as bytes
+  from hits h join memories m on ${inTenant} and m.id = h.id
+  where h.score >= ${minScore}
+),
+ranked as (
+  select *, row_number() over by_rank as position, sum(bytes) over by_rank as bytes_so_far
+  from sized window by_rank as (order by score desc, id rows unbounded preceding)
+),
+fitting as materialized (
+  select * from ranked where position = 1 or bytes_so_far <= ${maxBytes}
+)
+select ${documentColumns(query.includeVectors)},
+  h.score, h.vector_score, h.text_score, h.bytes
+from fitting h join memories m on ${inTenant} and m.id = h.id
 order by h.score desc, h.id`;
   return { text, parameters };
 }

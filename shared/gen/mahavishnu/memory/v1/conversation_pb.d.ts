@@ -53,7 +53,7 @@ export declare type ConversationTurn = Message<"mahavishnu.memory.v1.Conversatio
   role: Role;
 
   /**
-   * What was said, 1 byte to 1 MiB of UTF-8.
+   * What was said, 1 byte to 1 MiB of UTF-8 without NUL.
    *
    * @generated from field: string content = 6;
    */
@@ -67,7 +67,7 @@ export declare type ConversationTurn = Message<"mahavishnu.memory.v1.Conversatio
   metadata?: JsonObject | undefined;
 
   /**
-   * The memory that holds the content. Equal contents of one agent share one.
+   * The memory that holds the content. Equal contents of one agent's session share one.
    *
    * @generated from field: string memory_id = 8;
    */
@@ -88,7 +88,8 @@ export declare type ConversationTurn = Message<"mahavishnu.memory.v1.Conversatio
 export declare const ConversationTurnSchema: GenMessage<ConversationTurn>;
 
 /**
- * A lesson found in a text between `★ Insight ─────` and `─────`.
+ * A lesson of 10 to 10,000 characters, found in a text between `★ Insight ─────` and `─────`. One
+ * in a quotation or in fenced code is talked about, not told, and does not count.
  *
  * @generated from message mahavishnu.memory.v1.Insight
  */
@@ -136,7 +137,7 @@ export declare type Insight = Message<"mahavishnu.memory.v1.Insight"> & {
   quality: number;
 
   /**
-   * What became of it.
+   * What became of it. UNSPECIFIED where sharing with Session-Buddy is switched off.
    *
    * @generated from field: mahavishnu.memory.v1.InsightDelivery delivery = 7;
    */

@@ -19,14 +19,15 @@ export declare const file_mahavishnu_memory_v1_memory: GenFile;
  */
 export declare type Memory = Message<"mahavishnu.memory.v1.Memory"> & {
   /**
-   * A UUIDv7. Empty on a write: it is made; a given one, 1 to 256 bytes, is kept.
+   * Empty on a write: a UUIDv7 is made; a given one, 1 to 256 bytes, is kept. Memories of insights
+   * and workflow executions have a UUIDv5 of what they are about.
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * The text, 1 byte to 1 MiB of UTF-8.
+   * The text, 1 byte to 1 MiB of UTF-8 without NUL.
    *
    * @generated from field: string content = 2;
    */

@@ -9,9 +9,10 @@ import type { ConversationTurn, Insight, Role } from "./conversation_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
 import type { Filter } from "../../type/v1/filter_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { MemoryType } from "../../type/v1/memory_type_pb.js";
+import type { SearchResult, Source, SourceReport } from "./search_pb.js";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow_pb.js";
 import type { ProjectDependency, ProjectGroup } from "../../sessionbuddy/v1/project_pb.js";
-import type { SearchResult, SourceReport, UnifiedSearchRequestSchema, UnifiedSearchResponseSchema } from "./search_pb.js";
 
 /**
  * Describes the file mahavishnu/memory/v1/memory_service.proto.
@@ -498,6 +499,117 @@ export declare type ListMemoryVersionsResponse = Message<"mahavishnu.memory.v1.L
  * Use `create(ListMemoryVersionsResponseSchema)` to create a new message.
  */
 export declare const ListMemoryVersionsResponseSchema: GenMessage<ListMemoryVersionsResponse>;
+
+/**
+ * One question to all sources.
+ *
+ * @generated from message mahavishnu.memory.v1.UnifiedSearchRequest
+ */
+export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.UnifiedSearchRequest"> & {
+  /**
+   * The question, 1 byte to 32 KiB. Any text is safe; it has no syntax.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * Only these types. Empty: all.
+   *
+   * @generated from field: repeated mahavishnu.type.v1.MemoryType memory_types = 2;
+   */
+  memoryTypes: MemoryType[];
+
+  /**
+   * Only memories of this agent. Empty: any.
+   *
+   * @generated from field: string agent_id = 3;
+   */
+  agentId: string;
+
+  /**
+   * Only memories of this repository. Empty: any. In Session-Buddy: records of this project.
+   *
+   * @generated from field: string repo_id = 4;
+   */
+  repoId: string;
+
+  /**
+   * Only memories of this workflow. Empty: any.
+   *
+   * @generated from field: string workflow_id = 5;
+   */
+  workflowId: string;
+
+  /**
+   * Only memories of this session. Empty: any.
+   *
+   * @generated from field: string session_id = 6;
+   */
+  sessionId: string;
+
+  /**
+   * A further condition. Session-Buddy's records cannot be tested by it: that source is SKIPPED.
+   *
+   * @generated from field: mahavishnu.type.v1.Filter filter = 7;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * At most this many results, 1 to 1,000, default 10. Fewer where their contents are large: the
+   * best that fit into 15 MiB, and at least one.
+   *
+   * @generated from field: int32 limit = 8;
+   */
+  limit: number;
+
+  /**
+   * Leave out results below this score, 0 to 1, default 0.
+   *
+   * @generated from field: float min_score = 9;
+   */
+  minScore: number;
+
+  /**
+   * Which sources to ask. Empty: all.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.Source sources = 10;
+   */
+  sources: Source[];
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.UnifiedSearchRequest.
+ * Use `create(UnifiedSearchRequestSchema)` to create a new message.
+ */
+export declare const UnifiedSearchRequestSchema: GenMessage<UnifiedSearchRequest>;
+
+/**
+ * One answer from all sources.
+ *
+ * @generated from message mahavishnu.memory.v1.UnifiedSearchResponse
+ */
+export declare type UnifiedSearchResponse = Message<"mahavishnu.memory.v1.UnifiedSearchResponse"> & {
+  /**
+   * Best first; equal scores by id. No content twice.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.SearchResult results = 1;
+   */
+  results: SearchResult[];
+
+  /**
+   * One report for every source, in the order of the enum.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.SourceReport source_reports = 2;
+   */
+  sourceReports: SourceReport[];
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.UnifiedSearchResponse.
+ * Use `create(UnifiedSearchResponseSchema)` to create a new message.
+ */
+export declare const UnifiedSearchResponseSchema: GenMessage<UnifiedSearchResponse>;
 
 /**
  * A turn to store.
@@ -1151,8 +1263,8 @@ export declare const MemoryService: GenService<{
     output: typeof UpdateMemoryResponseSchema;
   },
   /**
-   * Deletes a memory in full: row, vector, turns that hold it, versions. Deleting what is not
-   * there is no error.
+   * Deletes a memory in full: row, vector, turns and workflow execution that hold it, versions.
+   * Deleting what is not there is no error. An insight that reached Session-Buddy stays there.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.DeleteMemory
    */
@@ -1196,7 +1308,10 @@ export declare const MemoryService: GenService<{
   /**
    * Stores a turn of a conversation: as the next turn of its session, and as a searchable memory
    * of type AGENT. Insights found in it are stored as memories of type INSIGHT and delivered to
-   * Session-Buddy.
+   * Session-Buddy. A call that fails leaves no turn, unless it has a request id: then it is
+   * completed when it is repeated, or by itself. Not idempotent by itself: where a call's answer
+   * was lost its turn may be stored, and the same call again stores another one. Give a
+   * `request_id` and repeat the call under it to store the turn once.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.StoreConversationTurn
    */

@@ -5,123 +5,12 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { MemoryType } from "../../type/v1/memory_type_pb.js";
-import type { Filter } from "../../type/v1/filter_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file mahavishnu/memory/v1/search.proto.
  */
 export declare const file_mahavishnu_memory_v1_search: GenFile;
-
-/**
- * One question to all sources.
- *
- * @generated from message mahavishnu.memory.v1.UnifiedSearchRequest
- */
-export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.UnifiedSearchRequest"> & {
-  /**
-   * The question, 1 byte to 32 KiB. Any text is safe; it has no syntax.
-   *
-   * @generated from field: string query = 1;
-   */
-  query: string;
-
-  /**
-   * Only these types. Empty: all.
-   *
-   * @generated from field: repeated mahavishnu.type.v1.MemoryType memory_types = 2;
-   */
-  memoryTypes: MemoryType[];
-
-  /**
-   * Only memories of this agent. Empty: any.
-   *
-   * @generated from field: string agent_id = 3;
-   */
-  agentId: string;
-
-  /**
-   * Only memories of this repository. Empty: any. In Session-Buddy: records of this project.
-   *
-   * @generated from field: string repo_id = 4;
-   */
-  repoId: string;
-
-  /**
-   * Only memories of this workflow. Empty: any.
-   *
-   * @generated from field: string workflow_id = 5;
-   */
-  workflowId: string;
-
-  /**
-   * Only memories of this session. Empty: any.
-   *
-   * @generated from field: string session_id = 6;
-   */
-  sessionId: string;
-
-  /**
-   * A further condition. Session-Buddy's records cannot be tested by it: that source is SKIPPED.
-   *
-   * @generated from field: mahavishnu.type.v1.Filter filter = 7;
-   */
-  filter?: Filter | undefined;
-
-  /**
-   * At most this many results, 1 to 1,000, default 10.
-   *
-   * @generated from field: int32 limit = 8;
-   */
-  limit: number;
-
-  /**
-   * Leave out results below this score, 0 to 1, default 0.
-   *
-   * @generated from field: float min_score = 9;
-   */
-  minScore: number;
-
-  /**
-   * Which sources to ask. Empty: all.
-   *
-   * @generated from field: repeated mahavishnu.memory.v1.Source sources = 10;
-   */
-  sources: Source[];
-};
-
-/**
- * Describes the message mahavishnu.memory.v1.UnifiedSearchRequest.
- * Use `create(UnifiedSearchRequestSchema)` to create a new message.
- */
-export declare const UnifiedSearchRequestSchema: GenMessage<UnifiedSearchRequest>;
-
-/**
- * One answer from all sources.
- *
- * @generated from message mahavishnu.memory.v1.UnifiedSearchResponse
- */
-export declare type UnifiedSearchResponse = Message<"mahavishnu.memory.v1.UnifiedSearchResponse"> & {
-  /**
-   * Best first; equal scores by id. No content twice.
-   *
-   * @generated from field: repeated mahavishnu.memory.v1.SearchResult results = 1;
-   */
-  results: SearchResult[];
-
-  /**
-   * One report for every source, in the order of the enum.
-   *
-   * @generated from field: repeated mahavishnu.memory.v1.SourceReport source_reports = 2;
-   */
-  sourceReports: SourceReport[];
-};
-
-/**
- * Describes the message mahavishnu.memory.v1.UnifiedSearchResponse.
- * Use `create(UnifiedSearchResponseSchema)` to create a new message.
- */
-export declare const UnifiedSearchResponseSchema: GenMessage<UnifiedSearchResponse>;
 
 /**
  * A memory found.
@@ -151,7 +40,8 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
   score: number;
 
   /**
-   * Where it comes from; where several sources hold it, the one with the higher score.
+   * Where it comes from. Where several sources hold it: SESSION_BUDDY for insights, which are at
+   * home there, else the one with the higher score.
    *
    * @generated from field: mahavishnu.memory.v1.Source source = 4;
    */
@@ -226,6 +116,14 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
    * @generated from field: string repo_id = 14;
    */
   repoId: string;
+
+  /**
+   * Its id in Mahavishnu's own memory, for GetMemory and DeleteMemory. Empty: only another source
+   * holds it.
+   *
+   * @generated from field: string memory_id = 15;
+   */
+  memoryId: string;
 };
 
 /**

@@ -54,7 +54,7 @@ export declare type WorkflowExecution = Message<"mahavishnu.memory.v1.WorkflowEx
   result?: JsonObject | undefined;
 
   /**
-   * How long it ran.
+   * How long it ran; kept to the microsecond.
    *
    * @generated from field: google.protobuf.Duration duration = 6;
    */

@@ -75,7 +75,7 @@ export declare type Record = Message<"mahavishnu.sessionbuddy.v1.Record"> & {
   confidence?: number | undefined;
 
   /**
-   * Whatever else is stored with it.
+   * Whatever else is stored with it; what the bridge keeps for itself is left out.
    *
    * @generated from field: google.protobuf.Struct metadata = 9;
    */

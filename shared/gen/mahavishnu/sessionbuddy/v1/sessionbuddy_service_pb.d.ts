@@ -745,7 +745,10 @@ export declare const DependencyDirectionSchema: GenEnum<DependencyDirection>;
 
 /**
  * The bridge to Session-Buddy: reads and writes its DuckDB file so that both sides find what the
- * other stored. Session-Buddy knows no tenants: its records are visible to every tenant.
+ * other stored. Session-Buddy knows no tenants: its own records are visible to every tenant. What
+ * a tenant stores through this service is found through it by the same tenant only, and by
+ * Session-Buddy itself, which reads the whole file; GetStatus counts all records. Groups and
+ * dependencies of projects are everyone's.
  *
  * @generated from service mahavishnu.sessionbuddy.v1.SessionBuddyService
  */
@@ -763,7 +766,7 @@ export declare const SessionBuddyService: GenService<{
   },
   /**
    * Stores an insight where Session-Buddy's own insight search finds it. Storing one whose
-   * normalised text is there already returns that one. Fails with UNAVAILABLE, reason
+   * normalised text is there already, of the same tenant or Session-Buddy's own, returns that one. Fails with UNAVAILABLE, reason
    * STORE_LOCKED, while another program holds the file and no outbox could take it.
    *
    * @generated from rpc mahavishnu.sessionbuddy.v1.SessionBuddyService.StoreInsight

@@ -170,7 +170,10 @@ export const DependencyDirection = /*@__PURE__*/
 
 /**
  * The bridge to Session-Buddy: reads and writes its DuckDB file so that both sides find what the
- * other stored. Session-Buddy knows no tenants: its records are visible to every tenant.
+ * other stored. Session-Buddy knows no tenants: its own records are visible to every tenant. What
+ * a tenant stores through this service is found through it by the same tenant only, and by
+ * Session-Buddy itself, which reads the whole file; GetStatus counts all records. Groups and
+ * dependencies of projects are everyone's.
  *
  * @generated from service mahavishnu.sessionbuddy.v1.SessionBuddyService
  */

@@ -172,8 +172,8 @@ export enum ErrorReason {
   SWITCHED_OFF = 14,
 
   /**
-   * The database met a conflict between transactions and retrying did not resolve it.
-   * Code ABORTED.
+   * Others work on the same thing: the database met a conflict that retrying did not resolve, or
+   * the repository is being ingested already, with `ingestion_id` in the metadata. Code ABORTED.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 15;
    */
@@ -235,6 +235,14 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_ALL_SOURCES_FAILED = 23;
    */
   ALL_SOURCES_FAILED = 23,
+
+  /**
+   * The file must not be written as it is, since a write could damage it. Metadata: `needs`, what
+   * is missing. Code FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_STORE_NOT_WRITABLE = 24;
+   */
+  STORE_NOT_WRITABLE = 24,
 }
 
 /**

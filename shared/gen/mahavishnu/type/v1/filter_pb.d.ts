@@ -12,7 +12,8 @@ import type { ListValue, Value } from "@bufbuild/protobuf/wkt";
 export declare const file_mahavishnu_type_v1_filter: GenFile;
 
 /**
- * A condition on documents, or a combination of conditions. At most 16 levels deep.
+ * A condition on documents, or a combination of conditions. At most 16 levels deep, with at most
+ * 5,000 conditions in all.
  * A filter with nothing set matches every document, except where an RPC refuses it.
  *
  * @generated from message mahavishnu.type.v1.Filter
@@ -93,7 +94,8 @@ export declare type Condition = Message<"mahavishnu.type.v1.Condition"> & {
   /**
    * A promoted column (`id`, `memory_type`, `source_system`, `agent_id`, `workflow_id`, `repo_id`,
    * `content_hash`, `create_time`, `update_time`, `expire_time`, `vector`) or `metadata.` and a
-   * path whose steps are parted by dots, such as `metadata.build.status`.
+   * path whose 1 to 32 steps are parted by dots, such as `metadata.build.status`. Steps are keys of
+   * objects; none looks into a list. JSON null counts as absent.
    * Anything else is INVALID_ARGUMENT. `vector` knows only `exists`.
    *
    * @generated from field: string field = 1;
@@ -107,8 +109,8 @@ export declare type Condition = Message<"mahavishnu.type.v1.Condition"> & {
    */
   test: {
     /**
-     * Equal to this value. Times are RFC 3339 strings, `memory_type` is one of `agent`, `rag`,
-     * `workflow`, `insight`.
+     * Equal to this value, which is not null. Times are RFC 3339 strings, `memory_type` is one of
+     * `agent`, `rag`, `workflow`, `insight`.
      *
      * @generated from field: google.protobuf.Value equals = 2;
      */
@@ -124,7 +126,8 @@ export declare type Condition = Message<"mahavishnu.type.v1.Condition"> & {
     case: "oneOf";
   } | {
     /**
-     * Within these bounds. Numbers compare as numbers, times as times, text by code point.
+     * Within these bounds, all of one type; a metadata value of another type is outside. Numbers
+     * compare as numbers, times as times, text by code point.
      *
      * @generated from field: mahavishnu.type.v1.Range range = 4;
      */
@@ -141,7 +144,8 @@ export declare type Condition = Message<"mahavishnu.type.v1.Condition"> & {
   } | {
     /**
      * A metadata list that holds this value, or a metadata object that holds all entries of this
-     * object. On a text column: the text contains this text, letter case ignored.
+     * object; elements and entries are compared whole. On a text column: the text contains this
+     * text, letter case ignored.
      *
      * @generated from field: google.protobuf.Value contains = 6;
      */

@@ -18,7 +18,8 @@ export declare const file_mahavishnu_type_v1_vector: GenFile;
 export declare type Vector = Message<"mahavishnu.type.v1.Vector"> & {
   /**
    * The components, in the model's order. 1 to 4,000 finite values, not all zero; 768 for the
-   * collection `memories`. A value that is not finite is INVALID_ARGUMENT.
+   * collection `memories`. A value that is not finite is INVALID_ARGUMENT, and so is a vector
+   * shorter than 1e-18 or longer than 1e18, which single precision cannot compare.
    *
    * @generated from field: repeated float values = 1;
    */

@@ -12,7 +12,8 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_mahavishnu_vectorstore_v1_collection: GenFile;
 
 /**
- * A named set of documents whose vectors come from one model.
+ * A named set of documents whose vectors come from one model. All tenants have the same collections,
+ * each with documents that no other tenant sees.
  *
  * @generated from message mahavishnu.vectorstore.v1.Collection
  */
@@ -53,7 +54,8 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
   index?: Index | undefined;
 
   /**
-   * Documents of the caller's tenant, expired ones left out.
+   * Documents of the caller's tenant, expired ones left out. 0 unless the request asks for it by
+   * `include_count`.
    *
    * @generated from field: int64 document_count = 6;
    */

@@ -27,7 +27,7 @@ export declare type Document = Message<"mahavishnu.vectorstore.v1.Document"> & {
   id: string;
 
   /**
-   * The text, 1 byte to 1 MiB of UTF-8 without NUL.
+   * The text, 1 byte to 1 MiB of UTF-8 without NUL. Text search covers its first 65,536 characters.
    *
    * @generated from field: string content = 2;
    */
@@ -35,7 +35,8 @@ export declare type Document = Message<"mahavishnu.vectorstore.v1.Document"> & {
 
   /**
    * The embedding. May be absent: the document is then found by text only, until a later write
-   * brings one. Left out of answers unless asked for.
+   * brings one. An update of the same content without a vector keeps the one that is stored. Left
+   * out of answers unless asked for.
    *
    * @generated from field: mahavishnu.type.v1.Vector vector = 3;
    */
@@ -91,7 +92,8 @@ export declare type Document = Message<"mahavishnu.vectorstore.v1.Document"> & {
   contentHash: string;
 
   /**
-   * When it was first stored. A write may bring an earlier time of origin; default now.
+   * When it was first stored. A write may bring an earlier time of origin; default now, and a later
+   * time counts as now. Kept to the microsecond; an update that brings none leaves it as it is.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
@@ -155,7 +157,8 @@ export enum UpsertOutcome {
 
   /**
    * The same content was there already in its scope; `id` names the one that stays. Where that
-   * one had no vector, it took the vector of this write.
+   * one had no vector, it took the vector of this write; where it was to expire earlier, it took
+   * the later time.
    *
    * @generated from enum value: UPSERT_OUTCOME_DEDUPLICATED = 3;
    */

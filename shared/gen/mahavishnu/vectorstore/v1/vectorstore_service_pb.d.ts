@@ -68,6 +68,13 @@ export declare type GetCollectionRequest = Message<"mahavishnu.vectorstore.v1.Ge
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * Count the documents too, which reads all of the tenant's.
+   *
+   * @generated from field: bool include_count = 2;
+   */
+  includeCount: boolean;
 };
 
 /**
@@ -115,6 +122,13 @@ export declare type ListCollectionsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Count the documents of each collection too, which reads all of the tenant's.
+   *
+   * @generated from field: bool include_count = 3;
+   */
+  includeCount: boolean;
 };
 
 /**
@@ -198,7 +212,8 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
   collection: string;
 
   /**
-   * 1 to 1,000 documents.
+   * 1 to 1,000 documents. They are a set, not a sequence: an id that stands here twice is an error
+   * of the later document, and updates are made before equal contents are looked for.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Document documents = 2;
    */
@@ -210,6 +225,19 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: string model = 3;
    */
   model: string;
+
+  /**
+   * Write nothing but the vectors, into documents that exist: each document names its `id` and
+   * brings its `content` and `vector`, all three required; other fields are ignored. The vector
+   * takes the place of one that is there. Nothing else of the stored document changes but its
+   * `update_time`. Where the stored content is another by now, the item fails with ABORTED, reason
+   * CONFLICT; where there is no such document, or an expired one, with NOT_FOUND, reason
+   * MEMORY_NOT_FOUND. The outcome of the others is UPDATED. `model` is required and checked as for
+   * other writes.
+   *
+   * @generated from field: bool vectors_only = 4;
+   */
+  vectorsOnly: boolean;
 };
 
 /**
@@ -294,7 +322,7 @@ export declare type BulkUpsertRequest = Message<"mahavishnu.vectorstore.v1.BulkU
   collection: string;
 
   /**
-   * 1 to 1,000 documents.
+   * 1 to 1,000 documents, as in UpsertDocuments.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Document documents = 3;
    */
@@ -390,7 +418,9 @@ export declare type SearchRequest = Message<"mahavishnu.vectorstore.v1.SearchReq
   filter?: Filter | undefined;
 
   /**
-   * At most this many hits, 1 to 1,000, default 10.
+   * At most this many hits, 1 to 1,000, default 10. There are fewer where they would not fit into
+   * one message: the best ones up to about 12 MiB of documents, and one at least. The searches of
+   * a batch share these bytes equally.
    *
    * @generated from field: int32 limit = 6;
    */
@@ -486,7 +516,7 @@ export declare type Hit = Message<"mahavishnu.vectorstore.v1.Hit"> & {
   vectorScore?: number | undefined;
 
   /**
-   * The text part of the score, 0 to 1; absent where the mode has none.
+   * The text part of the score, 0 to 1; absent where the mode or the query has none.
    *
    * @generated from field: optional float text_score = 4;
    */
@@ -657,7 +687,7 @@ export declare type ListDocumentsRequest = Message<"mahavishnu.vectorstore.v1.Li
   filter?: Filter | undefined;
 
   /**
-   * At most this many, 1 to 1,000, default 100.
+   * At most this many, 1 to 1,000, default 100. A page of large documents holds fewer.
    *
    * @generated from field: int32 page_size = 3;
    */
@@ -923,7 +953,8 @@ export enum SearchMode {
   TEXT = 2,
 
   /**
-   * By both.
+   * By both: the best of each, with the mean of both scores. Where the document has no vector, or
+   * the query no word that can be searched for, the other part is the whole score.
    *
    * @generated from enum value: SEARCH_MODE_HYBRID = 3;
    */
@@ -1019,7 +1050,8 @@ export declare const VectorStoreService: GenService<{
   },
   /**
    * Runs many searches of one collection. Answers stand in request order; a search that is not
-   * valid is answered by its error and does not fail the others.
+   * valid is answered by its error and does not fail the others; so is one whose best hit alone
+   * does not fit beside the hits of the others, by RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.BatchSearch
    */
@@ -1030,6 +1062,8 @@ export declare const VectorStoreService: GenService<{
   },
   /**
    * Reads documents by id, in the order of the request. Unknown and expired ids are left out.
+   * Fails with RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE, where the documents have more than
+   * about 15 MiB together: ask for fewer at once.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.GetDocuments
    */

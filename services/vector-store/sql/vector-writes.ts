@@ -1,0 +1,52 @@
+import { encodeTextArray } from "../../../shared/postgres/array-codec.ts";
+import type { Queryable } from "../../../shared/postgres/postgres.ts";
+import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
+import type { NewVector, VectorOutcome } from "../document.ts";
+import { isLive } from "./document-row.ts";
+
+/**
+ * Writes vectors into documents whose content is still the one that they were made from; one
+ * outcome a vector, in their order. `vectorOid` is the object id of the type vector.
+ *
+ * The rows are locked by id, as other writers of ids do. The lock reads each row as it is by then,
+ * while the update's own look at it is as old as the statement: so the hash is that of the lock.
+ */
+export async function writeVectors(
+  tx: Queryable,
+  tenant: string,
+  vectors: readonly NewVector[],
+  vectorOid: number,
+): Promise<VectorOutcome[]> {
+  const { rows } = await tx.query<{ id: string; written: boolean }>(
+    `with locked as materialized (
+      select m.id, m.content_hash from memories m
+      where m.tenant = $1 and m.id = any($2::text[]) and ${isLive}
+      order by m.id for update
+    ),
+    written as (
+      update memories m set embedding = i.embedding, updated_at = now()
+      from unnest($2::text[], $3::text[], $4::vector[]) i(id, content_hash, embedding)
+        join locked on locked.id = i.id and locked.content_hash = i.content_hash
+      where m.tenant = $1 and m.id = i.id
+      returning m.id
+    )
+    select locked.id, written.id is not null as written
+    from locked left join written on written.id = locked.id`,
+    [
+      tenant,
+      encodeTextArray(vectors.map((one) => one.id)),
+      encodeTextArray(vectors.map((one) => one.contentHash)),
+      encodeVectorArray(
+        vectors.map((one) => one.vector),
+        vectorOid,
+      ),
+    ],
+  );
+  const outcomes = new Map(
+    rows.map(({ id, written }) => [
+      id,
+      written ? ("updated" as const) : ("content_changed" as const),
+    ]),
+  );
+  return vectors.map(({ id }) => outcomes.get(id) ?? "not_found");
+}
