@@ -82,7 +82,7 @@ export async function createApp(
           ingestions,
           knowledgeBase,
           chunkDefaults: config,
-          onAnswered: (seconds) => metrics.answered(seconds),
+          onAnswered: (ms) => metrics.answered(ms),
         }),
       ),
     ],
