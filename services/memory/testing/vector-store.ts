@@ -34,6 +34,8 @@ export class FakeVectorStore {
   losesAnswers = false;
   /** Runs before every write. */
   beforeWrite: (vectorsOnly: boolean) => Promise<void> = async () => {};
+  /** How many ids each read asked for. */
+  readonly reads: number[] = [];
   /** How many documents one answer can carry. */
   mostRead = 1_000;
   /** Whether reading documents fails, and nothing else. */
@@ -79,6 +81,7 @@ export class FakeVectorStore {
       getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
         await behave(signal);
         const tenant = requestHeader.get(tenantHeader) ?? "";
+        this.reads.push(ids.length);
         if (this.failsReads) throw new ConnectError("the connection broke", Code.Unavailable);
         const documents = ids.flatMap((id) => this.get(id, tenant) ?? []);
         if (documents.length > this.mostRead) {
