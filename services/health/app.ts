@@ -8,6 +8,7 @@ import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/v
 import { Resources } from "../../shared/lifecycle.ts";
 import { createLogger, type Logger } from "../../shared/logging.ts";
 import { postgresAddress } from "../../shared/postgres/config.ts";
+import { observePool } from "../../shared/postgres/pool-gauges.ts";
 import { Postgres } from "../../shared/postgres/postgres.ts";
 import type { App } from "../../shared/process.ts";
 import { createGrpcTransport } from "../../shared/rpc/client.ts";
@@ -51,6 +52,10 @@ export async function createApp(
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
+  resources.defer(
+    "pool gauges",
+    observePool(() => postgres.stats()),
+  );
   const store = new PostgresHealthHistoryStore(postgres);
   const stop = new AbortController();
   const checker = new HealthChecker(

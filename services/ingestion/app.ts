@@ -4,6 +4,7 @@ import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/inges
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { createLogger, type Logger } from "../../shared/logging.ts";
+import { observePool } from "../../shared/postgres/pool-gauges.ts";
 import { Postgres } from "../../shared/postgres/postgres.ts";
 import { postgresReadiness } from "../../shared/postgres/readiness.ts";
 import type { App } from "../../shared/process.ts";
@@ -47,6 +48,10 @@ export async function createApp(
     logger.warn("no folder may be ingested: MAHAVISHNU_INGESTION_ROOTS names none");
   }
   const postgres = opening.use("postgres", new Postgres(config.postgres, logger));
+  opening.defer(
+    "pool gauges",
+    observePool(() => postgres.stats()),
+  );
   const peer = (address: string) => {
     const transport = createGrpcTransport({ address, authToken: config.authToken });
     opening.defer(`connection to ${address}`, () => transport.close());
@@ -82,7 +87,7 @@ export async function createApp(
           ingestions,
           knowledgeBase,
           chunkDefaults: config,
-          onAnswered: (seconds) => metrics.answered(seconds),
+          onAnswered: (ms) => metrics.answered(ms),
         }),
       ),
     ],

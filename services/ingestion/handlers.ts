@@ -21,7 +21,7 @@ export interface HandlerParts {
   readonly ingestions: Ingestions;
   readonly knowledgeBase: KnowledgeBase;
   readonly chunkDefaults: ChunkDefaults;
-  readonly onAnswered: (seconds: number) => void;
+  readonly onAnswered: (ms: number) => void;
 }
 
 /** IngestDocuments and MigrateSessionBuddy are not served yet. */
@@ -82,7 +82,7 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
       const question = parseQuestion(request);
       const begun = performance.now();
       const passages = await knowledgeBase.ask(workOf(callContext(context)), question);
-      parts.onAnswered((performance.now() - begun) / 1_000);
+      parts.onAnswered(performance.now() - begun);
       return { passages: passages.map(toPassage) };
     },
   };

@@ -1,5 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import {
   Health,
   HealthCheckResponse_ServingStatus as ServingStatus,
@@ -12,7 +12,13 @@ export function servingPeer(name: string, desc: DescService, transport: Transpor
   return {
     name,
     async check(signal) {
-      const { status } = await client.check({ service: desc.typeName }, { signal });
+      const { status } = await client
+        .check({ service: desc.typeName }, { signal })
+        .catch((error: unknown) => {
+          if (!(error instanceof ConnectError)) throw error;
+          // The reason is logged, and what a peer writes may hold anything.
+          throw new Error(`${name} does not answer (${Code[error.code]})`, { cause: error });
+        });
       if (status !== ServingStatus.SERVING) throw new Error(`${name} is not serving`);
     },
   };

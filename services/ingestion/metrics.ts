@@ -5,7 +5,7 @@ export interface IngestionMetrics {
   ended(status: string, seconds: number, files: number): void;
   stored(chunks: number): void;
   retried(peer: string): void;
-  answered(seconds: number): void;
+  answered(ms: number): void;
   wordsOnly(): void;
 }
 
@@ -24,7 +24,7 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
     description: "Calls repeated since a peer or the database did not take them",
   });
   const latency = meter.createHistogram("ingestion.query.latency", {
-    unit: "s",
+    unit: "ms",
     description: "How long questions to the knowledge base took",
   });
   const wordsOnly = meter.createCounter("ingestion.query.words_only", {
@@ -42,7 +42,7 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
     },
     stored: (count) => chunks.add(count),
     retried: (peer) => retries.add(1, { peer }),
-    answered: (seconds) => latency.record(seconds),
+    answered: (ms) => latency.record(ms),
     wordsOnly: () => wordsOnly.add(1),
     [Symbol.dispose]: () => gauge.removeCallback(observe),
   };

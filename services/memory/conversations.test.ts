@@ -128,6 +128,21 @@ describe("conversation turns", () => {
     expect(suite.peers.delivered.size).toBe(1);
   });
 
+  it("ask for few insights at once, and for fewer where those are too large", async () => {
+    suite.peers.vectorStore.mostRead = 60;
+    const content = Array.from(
+      { length: 230 },
+      (_, n) => `★ Insight ─────\nLesson ${n} is worth keeping.\n─────\n`,
+    ).join("\n");
+    const { insights } = await suite.client.storeConversationTurn(turnOf(content));
+    expect(insights).toHaveLength(230);
+    const again = await suite.client.storeConversationTurn(turnOf(`Again. ${content}`));
+    expect(again.insights).toHaveLength(230);
+    expect(suite.peers.vectorStore.reads).toContain(50);
+    expect(Math.max(...suite.peers.vectorStore.reads)).toBe(100);
+    expect(suite.peers.vectorStore.size).toBe(232);
+  });
+
   it("with the same insight share its memory", async () => {
     const first = await suite.client.storeConversationTurn(turnOf(telling));
     const second = await suite.client.storeConversationTurn(

@@ -86,14 +86,21 @@ export class Conversations {
     request: RequestKey | undefined,
   ): Promise<StoredTurn> {
     const open = request && (await this.#store.openOperation(call.tenant, request, call.signal));
-    if (open !== undefined) await this.#operations.complete(call, open);
+    const [written] = open === undefined ? [] : await this.#operations.complete(call, open);
+    if (written?.kind === "refused") throw written.error;
     const turn = await this.#store.turn(call.tenant, known.subject, call.signal);
     // It was deleted since; storing it again would undo that.
     if (turn === undefined) throw new MemoryNotFoundError(known.subject);
     const insights = insightsOf(turnMemory(turn.memoryId, turn.id, { ...turn, repoId: "" }));
     return {
       turn,
-      embedding: await this.#embeddingState(call, turn.memoryId),
+      // What was just made durable is not to fail in being read back.
+      embedding:
+        written === undefined
+          ? await this.#embeddingState(call, turn.memoryId)
+          : written.withVector
+            ? "ready"
+            : "pending",
       insights: await this.#deliveries.deliverNow(call, insights),
     };
   }

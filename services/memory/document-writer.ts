@@ -1,6 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
 import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
 import type { NewMemory } from "./memory.ts";
+import { messageParts } from "./message-parts.ts";
 import type { DocumentOutcome, Documents, DocumentWrite } from "./ports.ts";
 import type { EmbeddedTexts, Vectors } from "./vectors.ts";
 
@@ -16,9 +17,6 @@ export type Written =
     }
   | { readonly kind: "refused"; readonly error: unknown };
 
-/** What one call to the vector store may carry; its limit is 16 MiB. */
-const mostDocuments = 1_000;
-const mostBytes = 8 * 1024 * 1024;
 /** With the collection's model as believed, as told anew, and then without vectors. */
 const mostAttempts = 3;
 
@@ -70,7 +68,7 @@ export class DocumentWriter {
   ): Promise<Written[]> {
     const writes = memories.map((memory, index) => ({ memory, vector: vectors[index] }));
     const written: Written[] = [];
-    for (const part of parts(writes)) {
+    for (const part of messageParts(writes, bytesOf)) {
       const budgetMs = remainingMs(call, this.#budgetMs);
       const outcomes = await withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
         this.#documents.upsert(peerCall, part, model),
@@ -101,21 +99,10 @@ export function isMismatch(error: unknown): boolean {
   );
 }
 
-function* parts(writes: readonly DocumentWrite[]): Generator<DocumentWrite[]> {
-  let part: DocumentWrite[] = [];
-  let size = 0;
-  for (const write of writes) {
-    const bytes =
-      Buffer.byteLength(write.memory.content) +
-      Buffer.byteLength(JSON.stringify(write.memory.metadata)) +
-      4 * (write.vector?.length ?? 0);
-    if (part.length > 0 && (part.length >= mostDocuments || size + bytes > mostBytes)) {
-      yield part;
-      part = [];
-      size = 0;
-    }
-    part.push(write);
-    size += bytes;
-  }
-  if (part.length > 0) yield part;
+function bytesOf({ memory, vector }: DocumentWrite): number {
+  return (
+    Buffer.byteLength(memory.content) +
+    Buffer.byteLength(JSON.stringify(memory.metadata)) +
+    4 * (vector?.length ?? 0)
+  );
 }

@@ -6,6 +6,7 @@ import type { DocumentWriter, Written } from "./document-writer.ts";
 import { isTransient, RequestIdReusedError } from "./errors.ts";
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
 import type { NewMemory, Turn } from "./memory.ts";
+import { readInParts } from "./message-parts.ts";
 import type { Documents } from "./ports.ts";
 import type {
   KnownRequest,
@@ -26,6 +27,8 @@ export interface OperationResult {
 
 /** How long reading which insights are known, or taking an operation back, may take. */
 const shortBudgetMs = 5_000;
+/** How many insights are asked for at once: one has up to 40 KB, and the answer tells them whole. */
+const mostInsights = 100;
 
 /**
  * Work that must happen whole or not at all although it spans the vector store and our database:
@@ -175,9 +178,11 @@ export class Operations {
     const budgetMs = remainingMs(call, shortBudgetMs);
     const ids = insights.map(({ id }) => id);
     const known = new Set<string>();
-    for (let at = 0; at < ids.length; at += 1_000) {
-      const found = await withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
-        this.#documents.get(peerCall, ids.slice(at, at + 1_000)),
+    for (let at = 0; at < ids.length; at += mostInsights) {
+      const found = await readInParts(ids.slice(at, at + mostInsights), (some) =>
+        withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
+          this.#documents.get(peerCall, some),
+        ),
       );
       for (const { id } of found) known.add(id);
     }

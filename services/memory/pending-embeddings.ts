@@ -1,7 +1,9 @@
+import { DomainError } from "../../shared/errors.ts";
 import { type Call, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
-import type { NewMemory, StoredMemory } from "./memory.ts";
-import type { Documents, VectorValues } from "./ports.ts";
+import type { StoredMemory } from "./memory.ts";
+import { messageParts, readInParts } from "./message-parts.ts";
+import type { DocumentOutcome, Documents, VectorWrite } from "./ports.ts";
 import type { OutboxItem, OutboxStore } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
 
@@ -15,6 +17,8 @@ const writeBudgetMs = 20_000;
 const downRetryMs = 5_000;
 const refusedRetryMs = 60_000;
 const lastRetryMs = 3_600_000;
+/** A content that changes while it is embedded is embedded anew, so often at once. */
+const mostRounds = 3;
 
 /** Gives documents that were stored without a vector the one that they lack. */
 export class PendingEmbeddings {
@@ -30,6 +34,15 @@ export class PendingEmbeddings {
 
   /** Works through items of one tenant that were taken. Throws where the vector store is down. */
   async embed(call: Call, items: readonly EmbeddingItem[]): Promise<void> {
+    let left = items;
+    for (let round = 1; round <= mostRounds && left.length > 0; round++) {
+      left = await this.#round(call, left);
+    }
+    await this.#store.putBack(left, downRetryMs, call.signal);
+  }
+
+  /** Which items have another content by now: all others are removed or put back. */
+  async #round(call: Call, items: readonly EmbeddingItem[]): Promise<EmbeddingItem[]> {
     const stored = await this.#read(call, items);
     const open: { item: EmbeddingItem; memory: StoredMemory }[] = [];
     for (const item of items) {
@@ -39,59 +52,54 @@ export class PendingEmbeddings {
         await this.#store.remove([item], call.signal);
       } else await this.#store.putBack([item], downRetryMs, call.signal);
     }
-    if (open.length === 0) return;
+    if (open.length === 0) return [];
     const { model, vectors } = await this.#vectors.embedInBackground(
       call,
       open.map(({ memory }) => memory.content),
     );
-    const embedded = open.flatMap(({ item, memory }, index) => {
+    const embedded = open.flatMap(({ item, memory: { id, content } }, index) => {
       const vector = vectors[index];
-      return vector === undefined ? [] : [{ item, memory, vector }];
+      return vector === undefined ? [] : [{ item, write: { id, content, vector } }];
     });
-    const done = await this.#write(call, embedded, model);
-    await this.#store.remove(
-      embedded.filter(({ item }) => done.has(item)).map(({ item }) => item),
-      call.signal,
-    );
+    const ends = await this.#write(call, embedded, model);
     const down = model === "";
+    const changed: EmbeddingItem[] = [];
     for (const { item } of open) {
-      if (done.has(item)) continue;
-      const refused = !down && !embedded.some((one) => one.item === item);
-      const delayMs = refused ? refusedRetryMs * 2 ** Math.min(item.attempts, 20) : downRetryMs;
-      await this.#store.putBack([item], Math.min(lastRetryMs, delayMs), call.signal);
+      const end = ends.get(item);
+      if (end === "done") await this.#store.remove([item], call.signal);
+      else if (end === "changed") changed.push(item);
+      else {
+        const delayMs = down ? downRetryMs : refusedRetryMs * 2 ** Math.min(item.attempts, 20);
+        await this.#store.putBack([item], Math.min(lastRetryMs, delayMs), call.signal);
+      }
     }
+    return changed;
   }
 
-  /** Writes the vectors of documents that have not changed meanwhile; which items are done. */
+  /**
+   * Writes vectors, each only where the document still has the content that it was made of, so
+   * that nobody's newer write is undone.
+   */
   async #write(
     call: Call,
-    embedded: readonly {
-      readonly item: EmbeddingItem;
-      readonly memory: StoredMemory;
-      readonly vector: VectorValues;
-    }[],
+    embedded: readonly { readonly item: EmbeddingItem; readonly write: VectorWrite }[],
     model: string,
-  ): Promise<ReadonlySet<EmbeddingItem>> {
-    const now = await this.#read(
-      call,
-      embedded.map(({ item }) => item),
-    );
-    const writes = embedded.flatMap(({ item, memory, vector }) => {
-      const current = now.get(item.memoryId);
-      if (current?.contentHash !== memory.contentHash) return [];
-      return [{ item, write: { memory: asWritten(current, item.dedupScope), vector } }];
-    });
-    if (writes.length === 0) return new Set();
+  ): Promise<ReadonlyMap<EmbeddingItem, End>> {
+    const ends = new Map<EmbeddingItem, End>();
+    const bytesOf = ({ write: { content, vector } }: { readonly write: VectorWrite }) =>
+      Buffer.byteLength(content) + 4 * vector.length;
     try {
-      const outcomes = await within(call, writeBudgetMs, (peerCall) =>
-        this.#documents.upsert(
-          peerCall,
-          writes.map(({ write }) => write),
-          model,
-        ),
-      );
-      const done = writes.filter((_, index) => outcomes[index]?.kind !== "refused");
-      return new Set(done.map(({ item }) => item));
+      for (const part of messageParts(embedded, bytesOf)) {
+        const outcomes = await within(call, writeBudgetMs, (peerCall) =>
+          this.#documents.writeVectors(
+            peerCall,
+            part.map(({ write }) => write),
+            model,
+          ),
+        );
+        for (const [index, { item }] of part.entries()) ends.set(item, endOf(outcomes[index]));
+      }
+      return ends;
     } catch (error) {
       if (isMismatch(error)) this.#vectors.forgetModel(call.tenant);
       throw error;
@@ -102,16 +110,24 @@ export class PendingEmbeddings {
     call: Call,
     items: readonly EmbeddingItem[],
   ): Promise<ReadonlyMap<string, StoredMemory>> {
-    if (items.length === 0) return new Map();
     const ids = items.map(({ memoryId }) => memoryId);
-    const found = await within(call, readBudgetMs, (peerCall) =>
-      this.#documents.get(peerCall, ids, { tellVectors: true }),
+    const found = await readInParts(ids, (some) =>
+      within(call, readBudgetMs, (peerCall) =>
+        this.#documents.get(peerCall, some, { tellVectors: true }),
+      ),
     );
     return new Map(found.map((memory) => [memory.id, memory]));
   }
 }
 
-function asWritten(memory: StoredMemory, dedupScope: string): NewMemory {
-  const { hasVector: _, contentHash: __, updateTime: ___, ...rest } = memory;
-  return { ...rest, dedupScope };
+/** What became of a vector: written or not needed any more, of a content of yesterday, or refused. */
+type End = "done" | "changed" | "refused";
+
+function endOf(outcome: DocumentOutcome | undefined): End {
+  if (outcome === undefined) return "refused";
+  if (outcome.kind !== "refused") return "done";
+  const kind = outcome.error instanceof DomainError ? outcome.error.kind : undefined;
+  if (kind === "aborted") return "changed";
+  // Deleted: there is nothing left that could have a vector.
+  return kind === "not_found" ? "done" : "refused";
 }

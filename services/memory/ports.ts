@@ -29,6 +29,13 @@ export interface DocumentWrite {
   readonly vector: VectorValues | undefined;
 }
 
+/** A vector for a document that is stored, and the content that it was made of. */
+export interface VectorWrite {
+  readonly id: string;
+  readonly content: string;
+  readonly vector: VectorValues;
+}
+
 /** What a write did to one document. */
 export type DocumentOutcome =
   | { readonly kind: "created" | "updated" | "deduplicated"; readonly id: string }
@@ -81,7 +88,19 @@ export interface Documents {
     documents: readonly DocumentWrite[],
     model: string,
   ): Promise<DocumentOutcome[]>;
-  /** Reads documents by id, unknown ones left out. Tells of vectors only where asked. */
+  /**
+   * Writes nothing but the vectors, of 1 to 1,000 documents. Refused as `aborted` where the content
+   * is another by now, as `not_found` where there is no such document.
+   */
+  writeVectors(
+    call: PeerCall,
+    vectors: readonly VectorWrite[],
+    model: string,
+  ): Promise<DocumentOutcome[]>;
+  /**
+   * Reads documents by id, unknown ones left out. Tells of vectors only where asked. Fails with
+   * `resource_exhausted` where they do not fit into one message.
+   */
   get(
     call: PeerCall,
     ids: readonly string[],

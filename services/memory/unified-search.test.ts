@@ -6,7 +6,7 @@ import { RecordKind } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_p
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { SearchMode } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { reasonOf } from "../../shared/rpc/peer-errors.ts";
-import { failure, fieldsOf, lesson, ServiceSuite } from "./testing/service-suite.ts";
+import { agentMemory, failure, fieldsOf, lesson, ServiceSuite } from "./testing/service-suite.ts";
 
 const { POSTGRESQL, SESSION_BUDDY } = Source;
 const { OK, DEGRADED, FAILED, SKIPPED } = SourceStatus;
@@ -49,6 +49,18 @@ describe("one question", () => {
       sourceSystem: "mahavishnu",
       repoId: "r",
     });
+  });
+
+  it("is answered by as many of the best results as one message can carry", async () => {
+    const large = "x".repeat(1024 * 1024 - 64);
+    for (let n = 0; n < 18; n++) {
+      const words = n === 7 ? "binary unnest" : "binary";
+      await suite.client.storeMemory(agentMemory(`${words} ${n} ${large}`));
+    }
+    const { results, sourceReports } = await search({ limit: 20 }, 20_000);
+    expect(sourceReports[0]).toMatchObject({ status: OK, resultCount: 18 });
+    expect(results).toHaveLength(14);
+    expect(results[0]?.content.slice(0, 15)).toBe("binary unnest 7");
   });
 
   it("goes to both with the query's vector and model", async () => {

@@ -19,7 +19,14 @@ import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
 import { memoryTypeOf, microsOf, toProtoMemoryType, toTimestamp } from "./convert.ts";
 import type { PeerCall } from "./deadline.ts";
 import type { MemoryType, StoredMemory } from "./memory.ts";
-import type { CallerFilter, DocumentOutcome, Documents, DocumentWrite, Hit } from "./ports.ts";
+import type {
+  CallerFilter,
+  DocumentOutcome,
+  Documents,
+  DocumentWrite,
+  Hit,
+  VectorWrite,
+} from "./ports.ts";
 import { toProtoFilter } from "./scope-filter-client.ts";
 
 const collection = "memories";
@@ -46,6 +53,22 @@ export class VectorStoreClient implements Documents {
     const request = { collection, documents: documents.map(toProtoDocument), model };
     const { results } = await told(this.#client.upsertDocuments(request, outgoing(call)));
     if (results.length !== documents.length) throw garbled();
+    return results.map(toOutcome);
+  }
+
+  async writeVectors(
+    call: PeerCall,
+    vectors: readonly VectorWrite[],
+    model: string,
+  ): Promise<DocumentOutcome[]> {
+    const documents = vectors.map(({ id, content, vector }) => ({
+      id,
+      content,
+      vector: { values: [...vector] },
+    }));
+    const request = { collection, documents, model, vectorsOnly: true };
+    const { results } = await told(this.#client.upsertDocuments(request, outgoing(call)));
+    if (results.length !== vectors.length) throw garbled();
     return results.map(toOutcome);
   }
 

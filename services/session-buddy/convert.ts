@@ -192,7 +192,7 @@ export function toStored(stored: { readonly id: string; readonly deduplicated: b
   return { ...stored, delivery: Delivery.WRITTEN };
 }
 
-export function toRecord(record: StoredRecord): RecordMessage {
+function toRecord(record: StoredRecord): RecordMessage {
   const { confidence, createMicros, updateMicros } = record;
   return create(RecordSchema, {
     id: record.id,

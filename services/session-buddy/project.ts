@@ -2,8 +2,7 @@ import { hash } from "node:crypto";
 import type { JsonObject } from "./record.ts";
 
 /** How one project depends on another, in Session-Buddy's words. */
-export const dependencyTypes = ["uses", "extends", "references", "shares_code"] as const;
-export type DependencyType = (typeof dependencyTypes)[number];
+export type DependencyType = "uses" | "extends" | "references" | "shares_code";
 
 export interface ProjectGroup {
   readonly id: string;

@@ -9,12 +9,8 @@
 /** Object ids of built-in types; these are the same on every server. */
 const oids = {
   bool: 16,
-  int8: 20,
-  int4: 23,
   text: 25,
-  float8: 701,
   timestamptz: 1184,
-  uuid: 2950,
   jsonb: 3802,
 } as const;
 
@@ -111,39 +107,6 @@ export function encodeTimestamptzArray(items: readonly (Date | bigint | null)[])
   return encodeArray(timestamptzCodec, items);
 }
 
-const int4Codec: ElementCodec<number> = {
-  oid: oids.int4,
-  size: () => 4,
-  write: (value, buffer, offset) => void buffer.writeInt32BE(value, offset),
-};
-
-/** `integer[]`; throws RangeError for what 32 bits cannot hold. */
-export function encodeInt4Array(items: readonly (number | null)[]): Buffer {
-  return encodeArray(int4Codec, items);
-}
-
-const int8Codec: ElementCodec<bigint> = {
-  oid: oids.int8,
-  size: () => 8,
-  write: (value, buffer, offset) => void buffer.writeBigInt64BE(value, offset),
-};
-
-/** `bigint[]`; throws RangeError for what 64 bits cannot hold. */
-export function encodeInt8Array(items: readonly (bigint | null)[]): Buffer {
-  return encodeArray(int8Codec, items);
-}
-
-const float8Codec: ElementCodec<number> = {
-  oid: oids.float8,
-  size: () => 8,
-  write: (value, buffer, offset) => void buffer.writeDoubleBE(value, offset),
-};
-
-/** `double precision[]`. */
-export function encodeFloat8Array(items: readonly (number | null)[]): Buffer {
-  return encodeArray(float8Codec, items);
-}
-
 const boolCodec: ElementCodec<boolean> = {
   oid: oids.bool,
   size: () => 1,
@@ -153,19 +116,4 @@ const boolCodec: ElementCodec<boolean> = {
 /** `boolean[]`. */
 export function encodeBoolArray(items: readonly (boolean | null)[]): Buffer {
   return encodeArray(boolCodec, items);
-}
-
-const uuidCodec: ElementCodec<string> = {
-  oid: oids.uuid,
-  size: () => 16,
-  write: (value, buffer, offset) => {
-    const hex = value.replaceAll("-", "");
-    if (!/^[0-9a-f]{32}$/i.test(hex)) throw new RangeError("not a UUID");
-    buffer.write(hex, offset, "hex");
-  },
-};
-
-/** `uuid[]` of their usual text; throws RangeError for any other. */
-export function encodeUuidArray(items: readonly (string | null)[]): Buffer {
-  return encodeArray(uuidCodec, items);
 }

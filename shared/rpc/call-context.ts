@@ -1,4 +1,4 @@
-import type { CallOptions, HandlerContext } from "@connectrpc/connect";
+import type { CallOptions, ContextValues, HandlerContext } from "@connectrpc/connect";
 import { newId } from "../ids.ts";
 import { callInfoKey, requestIdKey, tenantKey } from "./call-info.ts";
 import { parseTenant, tenantHeader } from "./tenant.ts";
@@ -31,7 +31,7 @@ export function callContext(context: HandlerContext): CallContext {
     tenant: tenantOf(context),
     signal: context.signal,
     deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
-    requestId: requestIdOf(context),
+    requestId: requestIdOf(context.values, context.requestHeader),
     stopping: info?.stopping ?? never,
   };
 }
@@ -58,7 +58,7 @@ export function outgoing(
   let remaining: number | undefined;
   if ("requestHeader" in context) {
     headers[tenantHeader] = tenantOf(context);
-    headers[requestIdHeader] = requestIdOf(context);
+    headers[requestIdHeader] = requestIdOf(context.values, context.requestHeader);
     // Where this process records spans of its own, the client's tracing replaces these.
     for (const key of ["traceparent", "tracestate"]) {
       const value = context.requestHeader.get(key);
@@ -83,11 +83,12 @@ function tenantOf(context: HandlerContext): string {
   return context.values.get(tenantKey) ?? parseTenant(context.requestHeader.get(tenantHeader));
 }
 
-function requestIdOf(context: HandlerContext): string {
-  const known = context.values.get(requestIdKey);
+/** The call's name: the caller's where that is well-formed, else a new one, the same ever after. */
+export function requestIdOf(values: ContextValues, header: Headers): string {
+  const known = values.get(requestIdKey);
   if (known !== undefined) return known;
-  const given = context.requestHeader.get(requestIdHeader);
+  const given = header.get(requestIdHeader);
   const id = given !== null && requestIdPattern.test(given) ? given : newId();
-  context.values.set(requestIdKey, id);
+  values.set(requestIdKey, id);
   return id;
 }

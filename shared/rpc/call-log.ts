@@ -2,6 +2,7 @@ import { ConnectError, type Interceptor } from "@connectrpc/connect";
 import { status } from "@grpc/grpc-js";
 import { metrics } from "@opentelemetry/api";
 import type { Logger } from "../logging.ts";
+import { requestIdOf } from "./call-context.ts";
 import { callInfoKey, tenantKey } from "./call-info.ts";
 import type { AnyRequest } from "./hosted-method.ts";
 import { whenEnded } from "./stream-end.ts";
@@ -13,7 +14,7 @@ const slowMs = 1_000;
 const faults = new Set(["INTERNAL", "UNKNOWN", "DATA_LOSS"]);
 
 /**
- * One line a call: method, code, duration, peer, tenant; never a payload. Faults and slow calls
+ * One line a call: method, code, duration, peer, tenant, request id; never a payload. Faults and slow calls
  * at info, all others at debug. The same figures go into the histogram `rpc.server.duration`.
  */
 export function callLog(logger: Logger): Interceptor {
@@ -51,6 +52,7 @@ function lineOf(request: AnyRequest, code: string, ms: number) {
     duration_ms: Math.round(ms * 100) / 100,
     peer: request.contextValues.get(callInfoKey)?.peer,
     tenant: request.contextValues.get(tenantKey),
+    request_id: requestIdOf(request.contextValues, request.header),
   };
 }
 

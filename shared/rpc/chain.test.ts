@@ -115,7 +115,10 @@ test("each call has one line, without payloads", async () => {
       yield {};
     },
   });
-  await echo.client.unary({ text: "confidential" }, forTenant("t1"));
+  await echo.client.unary(
+    { text: "confidential" },
+    { headers: { [tenantHeader]: "t1", [requestIdHeader]: "r-1" } },
+  );
   await drain(echo.client.serverStream({ text: "confidential" }));
   await eventually(() => callLines(echo.logs).length === 2);
   expect(callLines(echo.logs)).toMatchObject([
@@ -124,11 +127,13 @@ test("each call has one line, without payloads", async () => {
       rpc: "mahavishnu.testing.v1.EchoService/Unary",
       code: "OK",
       tenant: "t1",
+      request_id: "r-1",
       peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
       duration_ms: expect.any(Number),
     },
     { rpc: "mahavishnu.testing.v1.EchoService/ServerStream", code: "OK", tenant: "default" },
   ]);
+  expect(callLines(echo.logs)[1]?.["request_id"]).toMatch(/^[0-9a-f-]{36}$/);
   expect(JSON.stringify(echo.logs)).not.toContain("confidential");
 });
 
@@ -153,6 +158,10 @@ describe("calls to peers", () => {
     await first.client.unary({}, { headers: { [requestIdHeader]: "not an id" } });
     expect(own).toMatch(/^[0-9a-f-]{36}$/);
     expect(seen?.requestId).toBe(own);
+    await eventually(() => callLines(first.logs).length === 2 && callLines(last.logs).length === 2);
+    for (const { logs } of [first, last]) {
+      expect(callLines(logs).map((line) => line["request_id"])).toEqual(["r-1", own]);
+    }
   });
 
   test("of a background worker say for whom they are made", async () => {

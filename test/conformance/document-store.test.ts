@@ -312,6 +312,32 @@ describeEachStore("document store", (_, database) => {
     }
   });
 
+  test("a vector that waits for another writer's commit is measured by what that wrote", async () => {
+    const tenant = newTenant();
+    await write(tenant, newDocument("first", { id: "a" }), newDocument("first b", { id: "b" }));
+    const vectors = [
+      { id: "a", contentHash: contentHash("first"), vector: vectorOf(1) },
+      { id: "b", contentHash: contentHash("second b"), vector: vectorOf(2) },
+    ];
+    let writing: Promise<unknown> | undefined;
+    await postgres.transaction(async (tx) => {
+      for (const [id, content] of [
+        ["a", "second"],
+        ["b", "second b"],
+      ] as const) {
+        await tx.query(
+          "update memories set content = $3, content_hash = $4 where tenant = $1 and id = $2",
+          [tenant, id, content, contentHash(content)],
+        );
+      }
+      writing = store.writeVectors(tenant, { collection, model, vectors });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    });
+    expect(await writing).toEqual(["content_changed", "updated"]);
+    expect((await read(tenant, "a")).vector).toBeUndefined();
+    expect([...((await read(tenant, "b")).vector ?? [])]).toEqual(vectorOf(2));
+  });
+
   test("vectors alone claim a collection that no model has", async () => {
     const tenant = newTenant();
     await write(tenant, newDocument("text", { id: "a" }));

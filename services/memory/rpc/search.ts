@@ -1,6 +1,11 @@
+import { create, toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
 import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
+import {
+  type SearchResult,
+  SearchResultSchema,
+} from "../../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { MemoryType as ProtoMemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { memoryTypeOf, sourceOf, toProtoReport, toProtoResult } from "../convert.ts";
 import type { MemoryMetrics } from "../metrics.ts";
@@ -8,17 +13,34 @@ import type { SearchQuestion, UnifiedSearch } from "../unified-search.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, parseCount, parseFilter } from "./fields.ts";
 
+/** A message has 16 MiB; the reports, and whatever is put around an answer, have room beside this. */
+const mostResultBytes = 15 * 1024 * 1024 - 64 * 1024;
+/** The tag and the length before each result. */
+const mostFrameBytes = 6;
+
 export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
   return {
     async unifiedSearch(request: UnifiedSearchRequest, context: HandlerContext) {
       const question = parseQuestion(request);
       const answer = await metrics.searching(() => search.search(question, callOf(context)));
       return {
-        results: answer.results.map(toProtoResult),
+        results: fitting(
+          answer.results.map((hit) => create(SearchResultSchema, toProtoResult(hit))),
+        ),
         sourceReports: answer.reports.map(toProtoReport),
       };
     },
   };
+}
+
+/** The best results that one message can carry, and at least one; metadata counts as it travels. */
+export function fitting(results: readonly SearchResult[]): SearchResult[] {
+  let room = mostResultBytes;
+  const end = results.findIndex((result, index) => {
+    room -= toBinary(SearchResultSchema, result).byteLength + mostFrameBytes;
+    return room < 0 && index > 0;
+  });
+  return end < 0 ? [...results] : results.slice(0, end);
 }
 
 function parseQuestion(request: UnifiedSearchRequest): SearchQuestion {

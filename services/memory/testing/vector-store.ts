@@ -32,6 +32,12 @@ export class FakeVectorStore {
   toldModel: string | undefined;
   /** Whether writes are done though their callers never learn of it. */
   losesAnswers = false;
+  /** Runs before every write. */
+  beforeWrite: (vectorsOnly: boolean) => Promise<void> = async () => {};
+  /** How many ids each read asked for. */
+  readonly reads: number[] = [];
+  /** How many documents one answer can carry. */
+  mostRead = 1_000;
   /** Whether reading documents fails, and nothing else. */
   failsReads = false;
   /** Contents that a write refuses. */
@@ -41,6 +47,10 @@ export class FakeVectorStore {
 
   get(id: string, tenant = "default"): Document | undefined {
     return this.#documents.get(`${tenant}/${id}`);
+  }
+
+  remove(id: string, tenant = "default"): void {
+    this.#documents.delete(`${tenant}/${id}`);
   }
 
   get all(): Document[] {
@@ -57,19 +67,27 @@ export class FakeVectorStore {
         await behave(signal);
         return { collection: { embeddingModel: this.toldModel ?? this.model } };
       },
-      upsertDocuments: async ({ documents, model }, { signal, requestHeader }) => {
+      upsertDocuments: async ({ documents, model, vectorsOnly }, { signal, requestHeader }) => {
         await behave(signal);
         if (documents.some((document) => document.vector !== undefined)) this.#claim(model);
         const tenant = requestHeader.get(tenantHeader) ?? "";
-        const results = documents.map((document) => this.#upsert(tenant, document));
+        await this.beforeWrite(vectorsOnly);
+        const results = documents.map((document) =>
+          vectorsOnly ? this.#writeVector(tenant, document) : this.#upsert(tenant, document),
+        );
         if (this.losesAnswers) throw new ConnectError("the connection broke", Code.Unavailable);
         return { results };
       },
       getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
         await behave(signal);
         const tenant = requestHeader.get(tenantHeader) ?? "";
+        this.reads.push(ids.length);
         if (this.failsReads) throw new ConnectError("the connection broke", Code.Unavailable);
         const documents = ids.flatMap((id) => this.get(id, tenant) ?? []);
+        if (documents.length > this.mostRead) {
+          const error = new DomainError("resource_exhausted", "MESSAGE_TOO_LARGE", "too large");
+          throw toConnectError(error);
+        }
         return { documents: documents.map((document) => shown(document, includeVectors)) };
       },
       listDocuments: async ({ pageSize }, { signal, requestHeader }) => {
@@ -109,6 +127,18 @@ export class FakeVectorStore {
   #claim(model: string): void {
     if (this.model === "") this.model = model;
     if (this.model !== model) throw mismatch();
+  }
+
+  #writeVector(tenant: string, { id, content, vector }: Document) {
+    const document = this.get(id, tenant);
+    if (document === undefined) {
+      return { id, error: { code: 5, reason: ErrorReason.MEMORY_NOT_FOUND, message: "gone" } };
+    }
+    if (document.content !== content) {
+      return { id, error: { code: 10, reason: ErrorReason.CONFLICT, message: "changed" } };
+    }
+    if (vector !== undefined) document.vector = vector;
+    return { id, outcome: UpsertOutcome.UPDATED };
   }
 
   #upsert(tenant: string, given: Document) {
