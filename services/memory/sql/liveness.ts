@@ -1,5 +1,5 @@
-import { DomainError } from "../../shared/errors.ts";
-import type { Postgres } from "../../shared/postgres/postgres.ts";
+import { DomainError } from "../../../shared/errors.ts";
+import type { Postgres } from "../../../shared/postgres/postgres.ts";
 
 /** So long all connections may be taken without any answer before the database counts as away. */
 const longestSilenceMs = 10_000;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
-import { unlessBusy } from "./postgres-liveness.ts";
+import { DependencyUnavailableError, DomainError } from "../../../shared/errors.ts";
+import { unlessBusy } from "./liveness.ts";
 
 /** A database all of whose connections are taken unless told; pings fail as they are told to. */
 class FakeDatabase {
