@@ -11,22 +11,29 @@ import { BadRequestSchema } from "../shared/gen/google/rpc/error_details_pb.js";
 import { createGrpcTransport } from "../shared/rpc/client.ts";
 import { tenantHeader } from "../shared/rpc/tenant.ts";
 
-const settings = {
+export const cliSettings = {
   memory: setting(
     "MAHAVISHNU_MEMORY_ADDRESS",
-    kinds.address().default("127.0.0.1:50051"),
-    "Where the memory service listens",
+    kinds.address().optional(),
+    "Where the memory service is called; by its port on loopback when not set",
   ),
+  memoryPort: setting("MAHAVISHNU_MEMORY_PORT", kinds.port().default(50051), "Port of memory"),
   ingestion: setting(
     "MAHAVISHNU_INGESTION_ADDRESS",
-    kinds.address().default("127.0.0.1:50052"),
-    "Where the ingestion service listens",
+    kinds.address().optional(),
+    "Where the ingestion service is called; by its port on loopback when not set",
+  ),
+  ingestionPort: setting(
+    "MAHAVISHNU_INGESTION_PORT",
+    kinds.port().default(50052),
+    "Port of ingestion",
   ),
   health: setting(
     "MAHAVISHNU_HEALTH_ADDRESS",
-    kinds.address().default("127.0.0.1:50056"),
-    "Where the health service listens",
+    kinds.address().optional(),
+    "Where the health service is called; by its port on loopback when not set",
   ),
+  healthPort: setting("MAHAVISHNU_HEALTH_PORT", kinds.port().default(50056), "Port of health"),
   authToken: setting("MAHAVISHNU_AUTH_TOKEN", kinds.text().optional(), "Bearer token"),
 };
 
@@ -50,8 +57,8 @@ export async function withClient<S extends DescService, T>(
   use: (client: Client<S>, options: (more?: CallOptions) => CallOptions) => Promise<T>,
   tenant?: string,
 ): Promise<T> {
-  const config = readSettings(settings, configSources());
-  const address = config[peer];
+  const config = readSettings(cliSettings, configSources());
+  const address = config[peer] ?? `127.0.0.1:${config[`${peer}Port`]}`;
   const transport = createGrpcTransport({
     address,
     ...(config.authToken === undefined ? {} : { authToken: config.authToken }),
@@ -77,7 +84,10 @@ function failure(error: ConnectError, peer: Peer, address: string): CallFailure 
   const fields = error
     .findDetails(BadRequestSchema)
     .flatMap((detail) => detail.fieldViolations.map((one) => `  ${one.field}: ${one.description}`));
-  return new CallFailure(code, [`${code}: ${error.rawMessage}`, ...fields].join("\n"));
+  return new CallFailure(
+    code,
+    fields.length > 0 ? [`${code}:`, ...fields].join("\n") : `${code}: ${error.rawMessage}`,
+  );
 }
 
 /** `InvalidArgument` as the specification writes it: `invalid_argument`. */

@@ -6,7 +6,7 @@ import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
 import { exitCodes, note } from "./output.ts";
 import { remember } from "./remember.ts";
-import { memoryTypes, search } from "./search.ts";
+import { type MemoryTypeName, memoryTypes, search } from "./search.ts";
 
 const program = new Command("mahavishnu")
   .description("The command line of Mahavishnu Memory: a client of its services like any other.")
@@ -29,7 +29,11 @@ program
   .description("ask all stores one question and get one ranked list")
   .option("-n, --limit <count>", "at most this many results, 1 to 1000", integer(1, 1000), 10)
   .option("--min-score <score>", "leave out results below this score, 0 to 1", share, 0)
-  .addOption(new Option("-t, --type <type...>", "only these types").choices(memoryTypes))
+  .option(
+    "-t, --type <type>",
+    "only this type, may be repeated: agent, rag, workflow, insight",
+    type,
+  )
   .option("--agent <id>", "only memories of this agent")
   .option("--repo <id>", "only memories of this repository")
   .option("--workflow <id>", "only memories of this workflow")
@@ -57,8 +61,12 @@ program
   .command("ingest <path>")
   .description("bring a folder's files into the memory; again to bring it up to date")
   .option("--repo <id>", "the repository's name in the memory (default: the folder's name)")
-  .option("--include <pattern...>", "only files that match, in .gitignore syntax")
-  .option("--exclude <pattern...>", "no files that match, in .gitignore syntax")
+  .option(
+    "--include <pattern>",
+    "only files that match, in .gitignore syntax; may be repeated",
+    more,
+  )
+  .option("--exclude <pattern>", "no files that match, in .gitignore syntax; may be repeated", more)
   .option("--chunk-size <tokens>", "largest chunk, 16 to 8192 (default: 1024)", integer(16, 8192))
   .option(
     "--chunk-overlap <tokens>",
@@ -75,12 +83,31 @@ program
   .addOption(json())
   .action(health);
 
+// Whoever reads may leave early, as `head` does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(exitCodes.ok);
+  throw error;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   const known = error instanceof CallFailure || error instanceof ConfigError;
   note(known ? error.message : String(error instanceof Error ? error.stack : error));
   process.exitCode = exitCodes.failure;
+}
+
+/** Adds to the values of an option that may be repeated. */
+function more(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+function type(value: string, before: readonly MemoryTypeName[] = []): MemoryTypeName[] {
+  const known = memoryTypes.find((name) => name === value);
+  if (known === undefined) {
+    throw new InvalidArgumentError(`Allowed choices are ${memoryTypes.join(", ")}.`);
+  }
+  return [...before, known];
 }
 
 function integer(min: number, max: number): (text: string) => number {

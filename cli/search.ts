@@ -15,11 +15,12 @@ import { coloured, duration, excerpt, print, printJson } from "./output.ts";
 import { renderTable } from "./table.ts";
 
 export const memoryTypes = ["agent", "rag", "workflow", "insight"] as const;
+export type MemoryTypeName = (typeof memoryTypes)[number];
 
 export interface SearchOptions {
   readonly limit: number;
   readonly minScore: number;
-  readonly type?: readonly (typeof memoryTypes)[number][];
+  readonly type?: readonly MemoryTypeName[];
   readonly agent?: string;
   readonly repo?: string;
   readonly workflow?: string;
@@ -52,7 +53,7 @@ export async function search(query: string, options: SearchOptions): Promise<voi
           workflowId: options.workflow ?? "",
           sessionId: options.session ?? "",
         },
-        call({ timeoutMs: 10_000 }),
+        call({ timeoutMs: 5_000 }),
       ),
     options.tenant,
   );

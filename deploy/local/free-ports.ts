@@ -6,7 +6,7 @@ import { type Ports, serviceEntries } from "./services.ts";
 export const embeddedPostgres = "embedded-postgres";
 
 /** Ports of the contract, each moved by its environment variable. */
-export function configuredPorts(env: NodeJS.ProcessEnv): Ports {
+export function configuredPorts(env: Readonly<Record<string, string | undefined>>): Ports {
   return Object.fromEntries([
     ...serviceEntries.map(({ name, key, defaultPort }) => [
       name,

@@ -5,7 +5,6 @@ import { ConfigError } from "../../shared/config.ts";
 import { stopSignal } from "../../shared/lifecycle.ts";
 import { readLocalConfig } from "./config.ts";
 import { DataDirInUseError } from "./data-dir-lock.ts";
-import { takenPorts } from "./free-ports.ts";
 import { describeEvent, sessionBuddyHint, statusTable } from "./messages.ts";
 import { StartError, startPlatform } from "./platform.ts";
 
@@ -25,8 +24,6 @@ const stop = new AbortController();
 const stopped = stopSignal().then((signal) => stop.abort(signal));
 try {
   const config = readLocalConfig(process.env);
-  const taken = await takenPorts(config.portsToBind, config.host);
-  if (taken.length > 0) throw new StartError(taken.join("\n"));
   const startedAt = performance.now();
   const platform = await startPlatform({
     ...config,
@@ -42,7 +39,7 @@ try {
   console.log(`
 Try, in another terminal:
   npx mahavishnu remember "Vectors travel as binary parameters, seven times faster than text."
-  npx mahavishnu search "how are vectors sent?"
+  npx mahavishnu search "are binary parameters faster than text?"
 `);
   await stopped;
   console.log("Stopping ...");
@@ -51,7 +48,8 @@ Try, in another terminal:
   process.exit(0);
 } catch (error) {
   if (stop.signal.aborted) process.exit(130);
-  const known = [StartError, DataDirInUseError, ConfigError].some((kind) => error instanceof kind);
-  console.error(known && error instanceof Error ? error.message : error);
+  const known = [StartError, DataDirInUseError].some((kind) => error instanceof kind);
+  if (error instanceof ConfigError) for (const problem of error.problems) console.error(problem);
+  else console.error(known && error instanceof Error ? error.message : error);
   process.exit(1);
 }

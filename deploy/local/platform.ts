@@ -11,7 +11,7 @@ import { embeddedPostgresUrl, postgresAddress } from "../../shared/postgres/conf
 import { migrate } from "../../shared/postgres/migrate.ts";
 import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 import { lockDataDir } from "./data-dir-lock.ts";
-import { embeddedPostgres } from "./free-ports.ts";
+import { embeddedPostgres, takenPorts } from "./free-ports.ts";
 import {
   addressEnvironment,
   dialAddress,
@@ -129,10 +129,24 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const { ports, host = "127.0.0.1", onStep = () => {}, onEvent = () => {} } = options;
   const dataDir = resolve(options.dataDir);
   const logDir = join(dataDir, "logs");
-  mkdirSync(logDir, { recursive: true });
+  try {
+    mkdirSync(logDir, { recursive: true });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StartError(`the data dir ${dataDir} cannot be used: ${why}`, { cause: error });
+  }
 
   await using resources = new Resources();
   resources.use("data dir lock", lockDataDir(dataDir, "platform"));
+  const taken = await takenPorts(
+    Object.fromEntries(
+      Object.entries(ports).filter(
+        ([name]) => name !== embeddedPostgres || options.postgresUrl === undefined,
+      ),
+    ),
+    host,
+  );
+  if (taken.length > 0) throw new StartError(taken.join("\n"));
 
   const processes = new Map<string, SupervisedProcess>();
   const gaveUp = new Set<string>();

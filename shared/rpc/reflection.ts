@@ -4,6 +4,8 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
+import { file_google_rpc_status } from "../gen/google/rpc/status_pb.js";
 
 const protocols = ["v1", "v1alpha"] as const;
 
@@ -16,6 +18,9 @@ export function addReflection(server: Server, services: readonly DescService[]):
   const own = Object.assign({}, ...protocols.map(loadProtocol)) as PackageDefinition;
   const files = new Map<string, DescFile>();
   for (const { file } of services) collect(file, files);
+  // So that a client without files can read the details of errors too.
+  collect(file_google_rpc_error_details, files);
+  collect(file_google_rpc_status, files);
   // The service reads nothing of an entry but its descriptors.
   const hosted = {
     fileDescriptorProtos: [...files.values()].map((file) =>

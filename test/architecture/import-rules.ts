@@ -15,19 +15,23 @@ export interface Room {
   readonly mayImport: readonly string[];
 }
 
+const services = ["embedding", "vector-store", "memory", "ingestion", "session-buddy", "health"];
+
 /** `proto -> shared/gen -> shared -> services/<one> -> deploy/local, test`; see docs/architecture.md. */
 export const rooms: readonly Room[] = [
   { name: "gen", prefix: "shared/gen/", mayImport: [] },
   { name: "shared", prefix: "shared/", mayImport: ["gen"] },
-  ...["embedding", "vector-store", "memory", "ingestion", "session-buddy", "health"].map(
-    (service) => ({
-      name: service,
-      prefix: `services/${service}/`,
-      mayImport: ["gen", "shared"],
-    }),
-  ),
+  ...services.map((service) => ({
+    name: service,
+    prefix: `services/${service}/`,
+    mayImport: ["gen", "shared"],
+  })),
   { name: "cli", prefix: "cli/", mayImport: ["gen", "shared"] },
-  { name: "local", prefix: "deploy/local/", mayImport: ["gen", "shared", "cli"] },
+  {
+    name: "local",
+    prefix: "deploy/local/",
+    mayImport: ["gen", "shared", "cli", ...services],
+  },
 ];
 
 /** Within a service: who may not import whom. `generated` is anything of shared/gen. */

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { cliSettings } from "../../cli/connection.ts";
 import { localSettings } from "../../deploy/local/config.ts";
 import { embeddingSettings } from "../../services/embedding/config.ts";
 import { healthSettings } from "../../services/health/config.ts";
@@ -19,6 +20,7 @@ const groups: Readonly<Record<string, Settings>> = {
   embedding: embeddingSettings,
   "session-buddy": sessionBuddySettings,
   health: healthSettings,
+  "command line": cliSettings,
 };
 
 const begin = "<!-- configuration -->";

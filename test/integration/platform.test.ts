@@ -93,6 +93,9 @@ describe("a stock client", () => {
       files_failed: 0,
     });
     expect(Number(progress["chunks_stored"])).toBeGreaterThan(0);
+    const code = await lastProgress(ingestion, { path: join(root, "services"), repo_id: "code" });
+    expect(code).toMatchObject({ status: "INGESTION_STATUS_COMPLETED", files_failed: 0 });
+    expect(Number(code["files_done"])).toBeGreaterThan(200);
 
     const found = await memory.unary<{ results: PlainMessage[]; source_reports: PlainMessage[] }>(
       "UnifiedSearch",

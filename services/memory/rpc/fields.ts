@@ -22,6 +22,7 @@ export function checkText(
 ): void {
   const bytes = Buffer.byteLength(value);
   if (bytes < min) violations.add(field, min === 1 ? "is required" : `must have ${min} bytes`);
+  else if (min > 0 && value.trim() === "") violations.add(field, "must not be blank");
   if (bytes > max) violations.add(field, `must be at most ${max} bytes, not ${bytes}`);
   if (value.includes("\0")) violations.add(field, "must not contain NUL");
 }

@@ -108,6 +108,9 @@ export function parseMemory(
     checkJson(violations, `${field}.metadata`, memory.metadata ?? {}, bounds.metadataBytes);
     checkTimestamp(violations, `${field}.create_time`, memory.createTime);
     checkTimestamp(violations, `${field}.expire_time`, memory.expireTime);
+    const { expireTime } = memory;
+    const future = expireTime === undefined || Number(expireTime.seconds) * 1000 > Date.now();
+    violations.require(future, `${field}.expire_time`, "must be in the future");
   }
   const idGiven = memory !== undefined && memory.id !== "";
   return {

@@ -28,6 +28,7 @@ export declare type Memory = Message<"mahavishnu.memory.v1.Memory"> & {
 
   /**
    * The text, 1 byte to 1 MiB of UTF-8 without NUL.
+   * Not blank.
    *
    * @generated from field: string content = 2;
    */
@@ -98,6 +99,7 @@ export declare type Memory = Message<"mahavishnu.memory.v1.Memory"> & {
 
   /**
    * From when on it is never returned. Absent: it does not expire.
+   * A write brings a time in the future.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 12;
    */
