@@ -21,6 +21,7 @@ import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
 import { PostgresIngestionStore } from "./postgres-store.ts";
 import { Readiness } from "./readiness.ts";
+import type { Owner } from "./store.ts";
 import { GrpcPassageStore } from "./vector-store-client.ts";
 
 export interface IngestionOverrides {
@@ -30,6 +31,8 @@ export interface IngestionOverrides {
   readonly vectorStoreTransport?: Transport;
   /** Pause between two looks at what the process needs; default 2,000 ms. */
   readonly readinessIntervalMs?: number;
+  /** Who this process is to others, where several of them are one process; default `thisProcess()`. */
+  readonly owner?: Owner;
 }
 
 /**
@@ -69,6 +72,7 @@ export async function createApp(
     embedder,
     passages,
     events: reportEvents(logger, metrics),
+    ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
   });
   opening.use("ingestions", ingestions);
   const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {

@@ -4,6 +4,8 @@ import { dirname, join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createApp } from "../../services/ingestion/app.ts";
 import { readIngestionConfig } from "../../services/ingestion/config.ts";
+import { thisProcess } from "../../services/ingestion/owner.ts";
+import type { Owner } from "../../services/ingestion/store.ts";
 import type { IngestionProgress } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import {
   IngestionService,
@@ -25,6 +27,7 @@ export async function startIngestion(
   peers: FakePeers,
   env: Readonly<Record<string, string>> = {},
   tenant = "default",
+  owner?: Owner,
 ): Promise<TestIngestion> {
   await using resources = new Resources();
   const config = readIngestionConfig({
@@ -44,6 +47,7 @@ export async function startIngestion(
       embeddingTransport: peers.transport,
       vectorStoreTransport: peers.transport,
       readinessIntervalMs: 50,
+      ...(owner === undefined ? {} : { owner }),
     }),
   );
   const transport = createGrpcTransport({ address: app.address, tenant });
@@ -54,6 +58,14 @@ export async function startIngestion(
     client: createClient(IngestionService, transport),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
+}
+
+/**
+ * Another process of this host, to the ingestions: with this one's id, each would take the other
+ * for an earlier life of itself.
+ */
+export function anotherProcess(): Owner {
+  return { ...thisProcess(), pid: process.ppid };
 }
 
 /** Ingests to the end; what came last. */

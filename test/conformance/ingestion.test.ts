@@ -13,6 +13,7 @@ import { newId } from "../../shared/ids.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 import { FakePeers, unavailable } from "./ingestion-peers.ts";
 import {
+  anotherProcess,
   createFolder,
   ingest,
   startIngestion,
@@ -335,7 +336,7 @@ describeEachStore("ingestion", (_, database) => {
 
   it("cancels and follows what another process runs", async () => {
     await folder.plant({ "a.md": "# A\n" });
-    await using second = await start();
+    await using second = await startIngestion(database().url, peers, {}, tenant, anotherProcess());
     const { running, id } = await runHeld();
     const { ingestion } = await second.client.cancelIngestion({ ingestionId: id });
     expect(ingestion).toMatchObject({ status: CANCELLED });
@@ -436,7 +437,13 @@ describeEachStore("ingestion", (_, database) => {
     await folder.plant({ "a.md": "# A\n" });
     await run();
     await run({ repoId: "other" });
-    await using stranger = await startIngestion(database().url, peers, {}, newId());
+    await using stranger = await startIngestion(
+      database().url,
+      peers,
+      {},
+      newId(),
+      anotherProcess(),
+    );
     await run({}, stranger.client);
     const { ingestions } = await service.client.listIngestions({ repoId: "repo" });
     await expect(
