@@ -260,6 +260,33 @@ describe("BulkEmbed", () => {
     await expect(drain([])).resolves.toBeUndefined();
   });
 
+  it("gives way to the first query at once, and answers every item all the same", async () => {
+    const { fake, ...clients } = await startWithOllama({ MAHAVISHNU_EMBEDDING_CONCURRENCY: "2" });
+    await untilServing(clients, true);
+    // Without giving way neither the query nor the stream would ever end.
+    fake.fail({ kind: "slow", delayMs: 3_600_000, times: 2, marker: "item" });
+    async function* requests() {
+      const items = Array.from({ length: 400 }, (_, i) => ({ id: `${i}`, text: `item ${i}` }));
+      yield { model: "nomic-embed-text", items };
+    }
+    const answers: BulkEmbedResult[] = [];
+    const reading = (async () => {
+      for await (const { results } of clients.embedding.bulkEmbed(requests())) {
+        answers.push(...results);
+      }
+    })();
+    while (fake.embedsInFlight < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    const query = { task: EmbeddingTask.SEARCH_QUERY, texts: ["why"] };
+    expect((await clients.embedding.embed(query)).embeddings.map(length)).toHaveLength(1);
+    await reading;
+    expect(fake.abandoned).toBe(2);
+    expect(new Set(answers.map(({ id }) => id)).size).toBe(400);
+    expect(answers).toHaveLength(400);
+    const right = wordVector("search_document: item 7", 768);
+    const seventh = answers.find(({ id }) => id === "7")?.embedding?.result;
+    expect(seventh?.case === "vector" && seventh.value.values[3]).toBeCloseTo(right[3] ?? 0, 5);
+  });
+
   it("bounds the streams at once, and frees what a cancelled one held", async () => {
     const limits = { texts: 10, bytes: 1_000_000, streams: 1 };
     const { fake, ...clients } = await startWithOllama({}, { admissionLimits: limits });

@@ -112,15 +112,58 @@ describe("the batching embedder", () => {
     const { caller, keys } = stream();
     for (let i = 0; i < 40; i++) embedder.submit(caller, i, `${i}`);
     const query = embedder.embed(["why"], "query");
-    expect(inner.batches).toHaveLength(2);
-    inner.gates[0]?.go();
-    await until(() => inner.batches.length === 3);
-    expect(inner.batches[2]).toEqual(["why?"]);
-    inner.gates[2]?.go();
-    expect(await query).toHaveLength(1);
+    const another = embedder.embed(["how"], "query");
+    await until(() => inner.batches.length > 2);
+    expect(inner.batches[2]).toEqual(["why?", "how?"]);
     inner.open = true;
-    inner.gates[1]?.go();
+    for (const gate of inner.gates) gate.go();
+    expect((await Promise.all([query, another])).flat()).toHaveLength(2);
     await until(() => keys.length === 40);
+  });
+
+  it("ends large batches for the first query after a pause, and embeds their texts later", async () => {
+    const { inner, embedder } = open();
+    const [one, two] = [stream(), stream()];
+    for (let i = 0; i < 8; i++) embedder.submit(one.caller, i, `one ${i}`);
+    for (let i = 0; i < 4; i++) embedder.submit(two.caller, i, `two ${i}`);
+    expect(inner.batches).toHaveLength(2);
+    const gone = new AbortController();
+    const leaving = embedder.embed(["late"], "document", gone.signal);
+    const query = embedder.embed(["why"], "query");
+    expect(inner.aborted).toBe(2);
+    await until(() => inner.batches.length > 2);
+    expect(inner.batches[2]).toEqual(["why?"]);
+    gone.abort(new Error("gone"));
+    await expect(leaving).rejects.toThrow("gone");
+    // The next query finds what started in courtesy, which nobody ends.
+    inner.gates[2]?.go();
+    await query;
+    const next = embedder.embed(["how"], "query");
+    expect(inner.aborted).toBe(2);
+    inner.open = true;
+    for (const gate of inner.gates) gate.go();
+    await next;
+    await until(() => one.keys.length + two.keys.length === 12);
+    expect(one.keys.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(two.keys.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3]);
+    expect([one.errors, two.errors, embedder.waiting]).toEqual([[], [], 0]);
+    expect(inner.batches.flat()).not.toContain("late");
+  });
+
+  it("lets a batch be that may find out whether a provider is back", async () => {
+    const { inner, embedder } = open();
+    const failing = embedder.embed(["a"], "document");
+    inner.gates[0]?.fail(new DependencyUnavailableError("ollama", "down"));
+    await expect(failing).rejects.toThrow();
+    const { aborted } = inner;
+    const { caller, keys } = stream();
+    for (let i = 0; i < 8; i++) embedder.submit(caller, i, `${i}`);
+    const query = embedder.embed(["why"], "query");
+    expect(inner.aborted).toBe(aborted);
+    inner.open = true;
+    for (const gate of inner.gates) gate.go();
+    await query;
+    await until(() => keys.length === 8);
   });
 
   it("leaves a place free for the next query, and takes it back when none comes", async () => {

@@ -7,7 +7,14 @@ import type {
   EmbeddingTask,
 } from "./embedder.ts";
 import { isEmbedded } from "./embedder.ts";
-import { type TextBatch, type TurnCaller, TurnQueue, type Waiting } from "./turn-queue.ts";
+import { type RunningBatch, RunningBatches } from "./running-batches.ts";
+import {
+  byCaller,
+  type TextBatch,
+  type TurnCaller,
+  TurnQueue,
+  type Waiting,
+} from "./turn-queue.ts";
 import type { CacheScope } from "./vector-cache.ts";
 
 /** Somebody who has texts embedded, and is told in pieces. */
@@ -24,15 +31,9 @@ export interface BatchCaller extends TurnCaller {
 export interface BatchingOptions {
   /** How long a text of a stream may wait for company. Default 5 ms. */
   readonly gatherMs?: number;
-  /** How long after a query the others make room for the next one. Default 1,000 ms. */
+  /** How long after a query the others make room for the next one. Default 500 ms. */
   readonly courtesyMs?: number;
   readonly cache?: CacheScope;
-}
-
-interface Running {
-  readonly batch: TextBatch<BatchCaller>;
-  readonly urgent: boolean;
-  readonly work: AbortController;
 }
 
 /** Batches of queries in a row before one of the others runs, if none is under way. */
@@ -42,8 +43,9 @@ const mostUrgentInRow = 8;
  * Gathers the texts of all callers into batches for one embedder, with a bound on how many run at
  * once. Queries go first; the others take turns, text by text. While queries come, the others make
  * room (`courtesy.ts`), so that a query finds a server that is not busy for long; yet they always
- * have a batch under way now and then. Equal texts of a batch are embedded once,
- * and what is cached is not embedded at all.
+ * have a batch under way now and then. The first query after a pause finds no room, so large batches
+ * are ended and go back into the queue; those that start in the courtesy are not, so that each text
+ * gets through. Equal texts of a batch are embedded once, and what is cached is not embedded at all.
  */
 export class BatchingEmbedder implements Embedder {
   readonly #inner: Embedder;
@@ -55,15 +57,16 @@ export class BatchingEmbedder implements Embedder {
     document: new TurnQueue<BatchCaller>(),
     query: new TurnQueue<BatchCaller>(),
   };
-  readonly #running = new Set<Running>();
-  #othersRunning = 0;
+  readonly #running = new RunningBatches<BatchCaller>();
   #urgentInRow = 0;
   #lastTask: EmbeddingTask = "query";
   #gathering: NodeJS.Timeout | undefined;
   #gathered = false;
+  /** False after a failure: whoever tries next whether the provider is back is not interrupted. */
+  #works = true;
 
   constructor(inner: Embedder, options: BatchingOptions = {}) {
-    const { gatherMs = 5, courtesyMs = 1_000, cache } = options;
+    const { gatherMs = 5, courtesyMs = 500, cache } = options;
     this.#inner = inner;
     this.#cache = cache;
     this.#gatherMs = gatherMs;
@@ -158,15 +161,7 @@ export class BatchingEmbedder implements Embedder {
   /** Forgets a caller: what waits is dropped, and a batch for nobody is ended. */
   leave(caller: BatchCaller): void {
     this.#queueOf(caller).leave(caller);
-    for (const { batch, work } of this.#running) {
-      let wanted = false;
-      for (const [text, waiters] of batch) {
-        const others = waiters.filter((waiting) => waiting.caller !== caller);
-        if (others.length < waiters.length) batch.set(text, others);
-        wanted ||= others.length > 0;
-      }
-      if (!wanted) work.abort(new Error("nobody waits for this batch any more"));
-    }
+    this.#running.leave(caller);
   }
 
   #queueOf({ urgent, task }: BatchCaller): TurnQueue<BatchCaller> {
@@ -187,11 +182,15 @@ export class BatchingEmbedder implements Embedder {
 
   #startQuery(): boolean {
     if (this.#queries.size === 0) return false;
-    this.#courtesy.queryComes(performance.now());
     const { texts, characters, concurrency, extraQueries = 0 } = this.batchShape;
+    const now = performance.now();
+    if (this.#courtesy.queryComes(now) && extraQueries === 0 && this.#works) {
+      const room = this.#courtesy.roomFor(concurrency, texts, now);
+      this.#running.interrupt(room.places * room.texts);
+    }
     if (this.#running.size >= concurrency + extraQueries) return false;
     const othersWait = this.#others.document.size + this.#others.query.size > 0;
-    if (othersWait && this.#othersRunning === 0 && this.#urgentInRow >= mostUrgentInRow) {
+    if (othersWait && this.#running.others === 0 && this.#urgentInRow >= mostUrgentInRow) {
       return false;
     }
     this.#urgentInRow++;
@@ -202,7 +201,7 @@ export class BatchingEmbedder implements Embedder {
   #startOther(): boolean {
     const { texts, characters, concurrency } = this.batchShape;
     const room = this.#courtesy.roomFor(concurrency, texts, performance.now());
-    if (this.#othersRunning >= room.places || this.#running.size >= concurrency) return false;
+    if (this.#running.others >= room.places || this.#running.size >= concurrency) return false;
     const task = this.#nextTask();
     if (task === undefined) return false;
     this.#lastTask = task;
@@ -224,23 +223,22 @@ export class BatchingEmbedder implements Embedder {
   }
 
   #run(batch: TextBatch<BatchCaller>, task: EmbeddingTask, urgent: boolean): void {
-    const running = { batch, urgent, work: new AbortController() };
-    this.#running.add(running);
-    if (!urgent) this.#othersRunning++;
+    const running = this.#running.begin(batch, urgent);
     void this.#embedBatch(running, task).finally(() => {
-      this.#running.delete(running);
-      if (!urgent) this.#othersRunning--;
+      this.#running.end(running);
       this.#start();
     });
   }
 
-  async #embedBatch({ batch, work }: Running, task: EmbeddingTask): Promise<void> {
+  async #embedBatch(running: RunningBatch<BatchCaller>, task: EmbeddingTask): Promise<void> {
+    const { batch, work } = running;
     const texts = [...batch.keys()];
     try {
       const outcomes = await this.#inner.embed(texts, task, work.signal);
       if (outcomes.length !== texts.length) {
         throw new Error(`${this.model.name} gave ${outcomes.length} outcomes for ${texts.length}`);
       }
+      this.#works = true;
       for (const [i, text] of texts.entries()) {
         const outcome = outcomes[i];
         if (outcome !== undefined && isEmbedded(outcome)) this.#cache?.set(task, text, outcome);
@@ -251,21 +249,15 @@ export class BatchingEmbedder implements Embedder {
         caller.deliver(keysOf(waiting), own);
       }
     } catch (error) {
+      if (running.interrupted) {
+        this.#others[task].putBack(batch);
+        this.#gathered = true;
+        return;
+      }
+      if (!work.signal.aborted) this.#works = false;
       for (const [caller, waiting] of byCaller(batch)) caller.fail(keysOf(waiting), error);
     }
   }
-}
-
-function byCaller(batch: TextBatch<BatchCaller>): Map<BatchCaller, Waiting<BatchCaller>[]> {
-  const callers = new Map<BatchCaller, Waiting<BatchCaller>[]>();
-  for (const waiters of batch.values()) {
-    for (const waiting of waiters) {
-      const own = callers.get(waiting.caller);
-      if (own === undefined) callers.set(waiting.caller, [waiting]);
-      else own.push(waiting);
-    }
-  }
-  return callers;
 }
 
 function keysOf(waiting: readonly Waiting<BatchCaller>[]): number[] {

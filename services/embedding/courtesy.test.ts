@@ -5,9 +5,10 @@ describe("courtesy", () => {
   it("leaves everything to others while no queries come", () => {
     const courtesy = new Courtesy(1_000);
     expect(courtesy.roomFor(4, 64, 0)).toEqual({ places: 4, texts: 64 });
-    courtesy.queryComes(5_000);
-    expect(courtesy.roomFor(4, 64, 5_500).places).toBeLessThan(4);
-    expect(courtesy.roomFor(4, 64, 6_000)).toEqual({ places: 4, texts: 64 });
+    expect(courtesy.queryComes(5_000)).toBe(true);
+    expect(courtesy.queryComes(5_400)).toBe(false);
+    expect(courtesy.roomFor(4, 64, 5_900).places).toBeLessThan(4);
+    expect(courtesy.roomFor(4, 64, 6_400)).toEqual({ places: 4, texts: 64 });
   });
 
   it("gives way where queries are held up, down to one text at a time", () => {

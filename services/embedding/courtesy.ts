@@ -31,8 +31,11 @@ export class Courtesy {
     this.#lastsMs = lastsMs;
   }
 
-  queryComes(now: number): void {
+  /** True for the first one after a pause: it finds batches under way that left no room. */
+  queryComes(now: number): boolean {
+    const first = !this.#isExpected(now);
     this.#lastQueryAt = now;
+    return first;
   }
 
   /** How long a query of one text has taken, its wait included. */
@@ -45,10 +48,14 @@ export class Courtesy {
   }
 
   roomFor(concurrency: number, texts: number, now: number): Room {
-    if (now - this.#lastQueryAt >= this.#lastsMs) return { places: concurrency, texts };
+    if (!this.#isExpected(now)) return { places: concurrency, texts };
     const most = Math.max(1, Math.floor(concurrency / 2));
     const inAll = Math.max(1, this.#share * most * texts);
     const places = Math.min(most, Math.max(1, Math.floor(inAll / textsWorthAPlace)));
     return { places, texts: Math.max(1, Math.min(texts, Math.floor(inAll / places))) };
+  }
+
+  #isExpected(now: number): boolean {
+    return now - this.#lastQueryAt < this.#lastsMs;
   }
 }

@@ -51,8 +51,9 @@ export class MeteredEmbedder implements Embedder {
       this.#count(outcomes.length - good, { ...attributes, outcome: "refused" });
       return outcomes;
     } catch (error) {
-      this.#count(texts.length, { ...attributes, outcome: "failed" });
-      if (!signal?.aborted) this.#onFailure(error);
+      const outcome = signal?.aborted ? "given_up" : "failed";
+      this.#count(texts.length, { ...attributes, outcome });
+      if (outcome === "failed") this.#onFailure(error);
       throw error;
     } finally {
       this.#latency.record(performance.now() - begun, attributes);

@@ -77,6 +77,14 @@ export class TurnQueue<C extends TurnCaller> {
     return batch;
   }
 
+  /** Puts back what was taken, before all that its callers have waiting. */
+  putBack(batch: TextBatch<C>): void {
+    for (const [caller, waiting] of byCaller(batch)) {
+      this.#lists.set(caller, [...waiting, ...(this.#lists.get(caller) ?? [])]);
+      for (const one of waiting) this.#count(one, 1);
+    }
+  }
+
   /** Forgets what a caller has waiting. */
   leave(caller: C): void {
     for (const waiting of this.#lists.get(caller) ?? []) this.#count(waiting, -1);
@@ -96,4 +104,17 @@ export class TurnQueue<C extends TurnCaller> {
     this.#characters += sign * text.length;
     if (caller.prompt) this.#prompt += sign;
   }
+}
+
+/** Who waits for the texts of a batch, and for which of them. */
+export function byCaller<C>(batch: TextBatch<C>): Map<C, Waiting<C>[]> {
+  const callers = new Map<C, Waiting<C>[]>();
+  for (const waiters of batch.values()) {
+    for (const waiting of waiters) {
+      const own = callers.get(waiting.caller);
+      if (own === undefined) callers.set(waiting.caller, [waiting]);
+      else own.push(waiting);
+    }
+  }
+  return callers;
 }

@@ -53,7 +53,10 @@ export interface EmbedRequestSeen {
   readonly truncate: unknown;
 }
 
-/** What embedding costs, in milliseconds; nothing is computed, the time only passes. */
+/**
+ * What embedding costs, in milliseconds; nothing is computed, the time only passes. A client that
+ * goes away frees what it waited for, but for the text under way.
+ */
 export interface FakeCost {
   /** Of each request. */
   readonly perRequestMs: number;
@@ -224,13 +227,15 @@ export class FakeOllama implements AsyncDisposable {
     const { keep_alive: keepAlive, truncate } = body;
     this.embedRequests.push({ model: String(body["model"]), texts, headers, keepAlive, truncate });
     this.mostEmbedsInFlight = Math.max(this.mostEmbedsInFlight, ++this.embedsInFlight);
+    const gone = new AbortController();
     response.once("close", () => {
+      gone.abort();
       this.embedsInFlight--;
       if (!response.writableFinished) this.abandoned++;
     });
     const fault = this.#takeFault(texts);
     if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.#closing.signal);
-    await this.#cost?.pass(texts.length, () => response.destroyed);
+    await this.#cost?.pass(texts.length, gone.signal);
     if (response.destroyed) return;
     const model = this.#find(body["model"]);
     if (model === undefined) return notFound(response, body["model"]);
