@@ -137,6 +137,12 @@ export const embeddingSettings = {
     "Requests at once; best as many as the provider works on at once",
     "embedding.concurrency",
   ),
+  orderCheck: setting(
+    "MAHAVISHNU_EMBEDDING_ORDER_CHECK",
+    kinds.integer(0, 1_000).default(2),
+    "One batch in so many carries a text of known vector, which tells whether the provider keeps the order: 1 all, 0 none; the first ones, and those after a failure, are all checked",
+    "embedding.order_check",
+  ),
   requestTimeoutMs: setting(
     "MAHAVISHNU_EMBEDDING_TIMEOUT_MS",
     kinds.integer(100, 600_000).default(60_000),

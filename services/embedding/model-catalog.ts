@@ -52,6 +52,7 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
   #default: string;
   #told = "";
   #watching: Promise<void> | undefined;
+  #doubting: Promise<void> | undefined;
 
   constructor(options: ModelCatalogOptions<E>) {
     this.#options = options;
@@ -107,20 +108,19 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
     throw new ModelNotFoundError(wanted, `it is neither built in nor known elsewhere; ${help}`);
   }
 
-  /** For when a provider has failed: it must prove itself again, which is tried at once. */
+  /** For when a provider has failed: it must prove itself again, which is tried soon. */
   doubt(provider: EmbeddingModel["provider"]): void {
     for (const remote of this.#remotes) {
       if (remote.provider.endpoint.provider === provider) remote.doubt();
     }
-    if (performance.now() - this.#lookedAt < freshMs) return;
-    this.#lookAndDecide().catch(() => {
-      // The catalog is closing.
+    this.#doubting ??= this.#lookSoon().finally(() => {
+      this.#doubting = undefined;
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the model catalog is closing"));
-    await Promise.allSettled([this.#watching, this.#looking]);
+    await Promise.allSettled([this.#watching, this.#doubting, this.#looking]);
   }
 
   #ownersOf(name: string): RemoteModels<E>[] {
@@ -136,6 +136,16 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
         await sleep(this.#options.watchIntervalMs * (0.9 + Math.random() * 0.2), signal);
         await this.#lookAndDecide();
       }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #lookSoon(): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      await sleep(Math.max(0, this.#lookedAt + freshMs - performance.now()), signal);
+      await this.#lookAndDecide();
     } catch (error) {
       if (!signal.aborted) throw error;
     }

@@ -116,6 +116,40 @@ describe("the providers", () => {
     expect(catalog.defaultModel.provider).toBe("builtin");
   });
 
+  it("are not trusted where the vector of a probe has not the dimension that was told", async () => {
+    ollama.fail({ kind: "wrong_dimension" });
+    const { catalog } = await open({});
+    const nomic = catalog.list().find(({ provider }) => provider === "ollama");
+    expect(nomic).toMatchObject({ ready: false, dimension: 768 });
+    expect(nomic?.description).toContain("has 767 components, not 768");
+    expect(catalog.defaultModel.provider).toBe("builtin");
+    ollama.heal();
+    await until(() => catalog.defaultModel.provider === "ollama");
+  });
+
+  it("learn the dimension again when an endpoint without a list serves another model", async () => {
+    const openAi = await FakeOpenAi.start({ lists: false });
+    const { catalog } = await open({
+      ...openAiEnv(openAi.url),
+      MAHAVISHNU_EMBEDDING_PROVIDER: "openai",
+    });
+    const embedder = await catalog.embedderOf("");
+    await embedder.embed(["a"], "query");
+    await openAi[Symbol.asyncDispose]();
+    const port = Number(new URL(openAi.url).port);
+    stack.use(await FakeOpenAi.start({ lists: false, port, dimension: 512 }));
+    let length = 0;
+    for (let i = 0; i < 500 && length !== 512; i++) {
+      const outcomes = await embedder.embed([`text ${i}`], "query").catch(() => []);
+      length = outcomes.flatMap((one) => (isEmbedded(one) ? one.vector.length : []))[0] ?? 0;
+      expect([0, 512]).toContain(length);
+      await new Promise((go) => setTimeout(go, 10));
+    }
+    const [again] = await embedder.embed(["a"], "query");
+    expect(again && isEmbedded(again) && again.vector.length).toBe(512);
+    await until(() => catalog.defaultModel.ready);
+  });
+
   it("cut the vectors of the model that is asked for", async () => {
     const { catalog } = await open({ MAHAVISHNU_EMBEDDING_DIMENSIONS: "256" });
     expect(catalog.defaultModel).toMatchObject({ name: "nomic-embed-text", dimension: 256 });

@@ -29,6 +29,9 @@ const lookTimeoutMs = 3_000;
 /** How long a pull may say nothing; checking the digest of a large model takes a while. */
 const pullSilenceMs = 120_000;
 
+const otherVectors =
+  "the model has other contents than before; vectors of the two must not meet in one collection";
+
 /** The providers that the configuration asks for, in order of preference. */
 export function createProviders(parts: ProviderParts): RemoteProvider<BatchingEmbedder>[] {
   const { provider } = parts.config;
@@ -61,6 +64,7 @@ function ollamaOf(parts: ProviderParts, table: ModelTable): RemoteProvider<Batch
     observe: (signal) => observer.observe(signal),
     mayHave: (name) => table.knows(name),
     createEmbedder: embedderMaker(client, preferred, table, parts),
+    onOtherContents: (model) => logger.warn({ provider: "ollama", model }, otherVectors),
     ...(config.pull ? { puller } : {}),
   };
 }
@@ -89,13 +93,15 @@ function embedderMaker(
   table: ModelTable,
   { config, logger, cache, onFailure }: ProviderParts,
 ): RemoteProvider<BatchingEmbedder>["createEmbedder"] {
-  const { batchSize, batchCharacters, concurrency, requestTimeoutMs, dimensions } = config;
+  const { batchSize, batchCharacters, concurrency, dimensions, orderCheck, requestTimeoutMs } =
+    config;
   const { provider } = endpoint;
   const slots = new Slots(concurrency);
   const breaker = providerCircuit(provider, {
     onStateChange: (circuit) => logger.warn({ provider, circuit }, "the circuit has changed"),
   });
   return (modelName, facts) => {
+    const scope = cache.scope(modelName);
     const remote = new RemoteEmbedder({
       endpoint,
       modelName,
@@ -106,6 +112,11 @@ function embedderMaker(
       breaker,
       batchShape: { texts: batchSize, characters: batchCharacters, concurrency },
       requestTimeoutMs,
+      orderCheckEvery: orderCheck,
+      onOtherVectors: () => {
+        scope.forget();
+        logger.warn({ provider, model: modelName }, otherVectors);
+      },
       onMixedUp: () =>
         logger.error(
           { provider, model: modelName },
@@ -113,6 +124,6 @@ function embedderMaker(
         ),
     });
     const direct = new MeteredEmbedder(remote, () => onFailure(provider));
-    return { direct, embedder: new BatchingEmbedder(direct, { cache: cache.scope(modelName) }) };
+    return { direct, embedder: new BatchingEmbedder(direct, { cache: scope }) };
   };
 }

@@ -65,8 +65,9 @@ describe("embedding with Ollama", () => {
       const expected = Array(8).fill("ok");
       expected[3] = "EMBEDDING_FAILED";
       expect(reasons(outcomes)).toEqual(expected);
-      // Asked for once more, alone.
-      expect(fake.embedRequests.map(({ texts }) => texts.length)).toEqual([8, 1]);
+      // Asked for once more, alone; and for another text, whether it is the model that has changed.
+      const sizes = kind === "wrong_dimension" ? [8, 1, 1] : [8, 1];
+      expect(fake.embedRequests.map(({ texts }) => texts.length)).toEqual(sizes);
     },
   );
 
@@ -199,26 +200,86 @@ describe("embedding with Ollama", () => {
     expect(outcomes).toMatchObject([{ truncated: true }, { truncated: false }]);
   });
 
+  function expectRight(outcomes: readonly EmbeddingOutcome[], weights?: string): void {
+    for (const [i, outcome] of outcomes.entries()) {
+      const [expected = 0] = wordVector(`search_document: text number ${i}`, 768, weights);
+      expect(isEmbedded(outcome) && outcome.vector[0]).toBeCloseTo(expected, 6);
+    }
+  }
+
   it("finds out an Ollama that mixes up the texts of a batch", async () => {
     fake.fail({ kind: "shuffled" });
     let told = 0;
     const checking = embedder({ orderCheckEvery: 16, onMixedUp: () => told++ });
     for (let round = 0; round < 2; round++) {
-      const outcomes = await checking.embed(numbered(20), "document");
-      for (const [i, outcome] of outcomes.entries()) {
-        const [expected = 0] = wordVector(`search_document: text number ${i}`, 768);
-        expect(isEmbedded(outcome) && outcome.vector[0]).toBeCloseTo(expected, 6);
-      }
+      expectRight(await checking.embed(numbered(20), "document"));
     }
     expect(told).toBe(1);
   });
 
-  it("checks the order of one batch in so many, and finds nothing where it is right", async () => {
-    const checking = embedder({ orderCheckEvery: 4, onMixedUp: () => expect.fail("not mixed up") });
-    await checking.embed(numbered(64), "document");
-    expect(fake.embedRequests.map(({ texts }) => texts.length).sort()).toEqual([
-      1, 1, 8, 8, 8, 8, 8, 8, 8, 8,
-    ]);
+  it("takes no vector from the one batch in many that was mixed up", async () => {
+    let told = 0;
+    const checking = embedder({ orderCheckEvery: 1, onMixedUp: () => told++ });
+    for (let round = 0; round < 6; round++) {
+      expectRight(await checking.embed(numbered(40), "document"));
+      expect(told).toBe(round < 4 ? 0 : 1);
+      if (round === 3) fake.fail({ kind: "shuffled", times: 1 });
+    }
+  });
+
+  it("checks every batch at first and after a failure, then some", async () => {
+    const checking = embedder({
+      orderCheckEvery: 1_000_000,
+      onMixedUp: () => expect.fail("not mixed up"),
+    });
+    const sizes = async (texts: number) => {
+      fake.embedRequests.length = 0;
+      await checking.embed(numbered(texts), "document");
+      return fake.embedRequests.map((request) => request.texts.length).sort();
+    };
+    // The text whose vector is to be known is embedded alone before.
+    expect((await sizes(64)).filter((size) => size === 9)).toHaveLength(8);
+    expect(await sizes(64)).toEqual(Array(8).fill(8));
+    fake.fail({ kind: "reset", times: 1 });
+    const after = await sizes(16);
+    expect(after.at(-1)).toBe(8);
+    expect((await sizes(64)).filter((size) => size === 9)).toHaveLength(8);
+    expect(fake.embedRequests.every(({ texts }) => texts.length > 1)).toBe(true);
+  });
+
+  it("does not take a model of other contents for a mixed-up batch, and says that it changed", async () => {
+    let changed = 0;
+    const checking = embedder({
+      orderCheckEvery: 1,
+      onMixedUp: () => expect.fail("not mixed up"),
+      onOtherVectors: () => changed++,
+    });
+    expectRight(await checking.embed(numbered(8), "document"));
+    fake.models[0] = { ...nomic, weights: "other" };
+    for (let round = 0; round < 2; round++) {
+      expectRight(await checking.embed(numbered(8), "document"), "other");
+    }
+    expect(changed).toBe(1);
+  });
+
+  it("tells a model of another dimension from a text that is garbled", async () => {
+    let changed = 0;
+    const checking = embedder({ onOtherVectors: () => changed++ });
+    fake.models[0] = { ...nomic, dimension: 512 };
+    for (const count of [1, 8]) {
+      await expect(checking.embed(numbered(count), "document")).rejects.toMatchObject({
+        reason: "DEPENDENCY_UNAVAILABLE",
+        message: expect.stringContaining("has 512 components, not 768"),
+      });
+    }
+    expect(changed).toBeGreaterThan(0);
+    const learning = embedder({ dimension: 0 });
+    fake.models[0] = nomic;
+    await learning.embed(["a"], "document");
+    fake.models[0] = { ...nomic, dimension: 512 };
+    await expect(learning.embed(["b"], "document")).rejects.toMatchObject({ kind: "unavailable" });
+    expect(reasons(await learning.embed(["b"], "document"))).toEqual(["ok"]);
+    expect(learning.model.dimension).toBe(512);
   });
 
   it("keeps the beginning of a Matryoshka vector, and only where the model can", async () => {

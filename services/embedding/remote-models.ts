@@ -29,6 +29,8 @@ export interface RemoteProvider<E extends Embedder = Embedder> {
   readonly createEmbedder: (name: string, facts: ModelFacts) => MadeEmbedder<E>;
   /** True for a name that the provider may well have, although it does not answer. */
   readonly mayHave: (name: string) => boolean;
+  /** Told when a name stands for other contents than before. */
+  readonly onOtherContents?: (name: string) => void;
   /** Fetches the preferred model where it is missing. */
   readonly puller?: ModelPuller;
 }
@@ -77,10 +79,12 @@ export class RemoteModels<E extends Embedder = Embedder> {
 
   /** Looks what is there, and has the preferred model prove itself. */
   async look(signal: AbortSignal): Promise<void> {
-    const { preferred, observe, createEmbedder, puller } = this.provider;
+    const { preferred, observe, createEmbedder, onOtherContents, puller } = this.provider;
     this.#observation = await observe(signal);
     for (const [name, facts] of this.#observation.models) {
-      if (this.#kept.get(name)?.facts === facts) continue;
+      const kept = this.#kept.get(name);
+      if (kept?.facts === facts) continue;
+      if (kept !== undefined) onOtherContents?.(name);
       this.#kept.set(name, { ...createEmbedder(name, facts), facts });
       if (name === preferred) this.#proven = false;
     }

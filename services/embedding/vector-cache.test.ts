@@ -25,6 +25,9 @@ describe("the cache of vectors", () => {
     old.set("query", "a", vector);
     expect(old.get("document", "a")).toBeUndefined();
     expect(cache.scope("model").get("query", "a")).toBeUndefined();
+    expect(old.get("query", "a")).toEqual(vector);
+    old.forget();
+    expect(old.get("query", "a")).toBeUndefined();
   });
 
   it("keeps nothing when it has no bytes, and no huge texts", () => {

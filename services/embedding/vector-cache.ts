@@ -32,7 +32,7 @@ export class VectorCache implements Disposable {
    * and so never meets the vectors of the old one.
    */
   scope(model: string): CacheScope {
-    const scope = `${this.#scopes++}`;
+    let scope = this.#scopes++;
     const lookUp = (key: string) => this.#entries?.get(key);
     const count = (outcome: "hit" | "miss") => this.#meter.lookups.add(1, { model, outcome });
     return {
@@ -45,6 +45,9 @@ export class VectorCache implements Disposable {
       set: (task, text, embedded) => {
         if (text.length > mostTextUnits) return;
         this.#entries?.set(keyOf(scope, task, text), embedded);
+      },
+      forget: () => {
+        scope = this.#scopes++;
       },
     };
   }
@@ -59,9 +62,11 @@ export class VectorCache implements Disposable {
 export interface CacheScope {
   get(task: EmbeddingTask, text: string): Embedded | undefined;
   set(task: EmbeddingTask, text: string, embedded: Embedded): void;
+  /** For a model that gives other vectors now. */
+  forget(): void;
 }
 
-function keyOf(scope: string, task: EmbeddingTask, text: string): string {
+function keyOf(scope: number, task: EmbeddingTask, text: string): string {
   return `${scope} ${task} ${hash("sha256", text, "base64")}`;
 }
 

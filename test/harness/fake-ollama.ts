@@ -16,6 +16,8 @@ export interface FakeModel {
   readonly dimension: number;
   readonly contextTokens: number;
   readonly capabilities: readonly string[];
+  /** Another word here makes other vectors. Default: empty. */
+  readonly weights?: string;
 }
 
 /** Something that goes wrong with embed requests. */
@@ -255,7 +257,7 @@ export class FakeOllama implements AsyncDisposable {
       return;
     }
     const embeddings = fitting.map((text) =>
-      spoiled(wordVector(text, model.dimension), text, fault),
+      spoiled(wordVector(text, model.dimension, model.weights), text, fault),
     );
     if (fault?.kind === "wrong_count") embeddings.pop();
     if (fault?.kind === "shuffled") embeddings.push(...embeddings.splice(0, 1));
@@ -295,8 +297,8 @@ function notFound(response: ServerResponse, model: unknown): void {
   json(response, 404, { error: `model "${model}" not found, try pulling it first` });
 }
 
-function tagOf({ name, dimension }: FakeModel) {
-  const digest = createHash("sha256").update(`${name} ${dimension}`).digest("hex");
+function tagOf({ name, dimension, weights = "" }: FakeModel) {
+  const digest = createHash("sha256").update(`${name} ${dimension} ${weights}`).digest("hex");
   return { name, model: name, digest, size: 274_302_450, details: { family: "nomic-bert" } };
 }
 
@@ -345,10 +347,14 @@ function beginning(text: string, tokens: number): string {
 }
 
 /** The sum of one pseudo-random direction for each word, of length 1. */
-export function wordVector(text: string, dimension: number): number[] {
+export function wordVector(text: string, dimension: number, weights = ""): number[] {
   const sum = new Float64Array(dimension);
   for (const word of text.toLowerCase().match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [""]) {
-    let state = createHash("sha256").update(word).digest().readUInt32LE(0) | 1;
+    let state =
+      createHash("sha256")
+        .update(weights + word)
+        .digest()
+        .readUInt32LE(0) | 1;
     for (let i = 0; i < dimension; i++) {
       state ^= state << 13;
       state ^= state >>> 17;
