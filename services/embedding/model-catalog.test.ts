@@ -24,7 +24,11 @@ interface Watched {
   readonly changes: string[];
 }
 
-async function open(provider: ProviderChoice, url = fake.url): Promise<Watched> {
+async function open(
+  provider: ProviderChoice,
+  url = fake.url,
+  watchIntervalMs = 20,
+): Promise<Watched> {
   const client = new OllamaClient(url);
   const observer = new OllamaObserver(client, 1_000);
   const changes: string[] = [];
@@ -52,7 +56,8 @@ async function open(provider: ProviderChoice, url = fake.url): Promise<Watched> 
     choice: provider,
     providers: provider === "builtin" ? [] : [ollama],
     builtin: new BuiltinEmbedder(),
-    watchIntervalMs: 20,
+    watchIntervalMs,
+    missingIntervalMs: 20,
     onChange: (model) => changes.push(`${model.name} ${model.ready ? "ready" : "not ready"}`),
   });
   stack.use(catalog);
@@ -144,6 +149,17 @@ describe("the model catalog", () => {
     catalog.doubt("ollama");
     expect(catalog.defaultModel.ready).toBe(false);
     fake.heal();
+    await until(() => catalog.defaultModel.ready);
+  });
+
+  it("looks soon after a failure, and often until a default that has gone is back", async () => {
+    const { catalog, changes } = await open("auto", fake.url, 3_600_000);
+    await fake[Symbol.asyncDispose]();
+    catalog.doubt("ollama");
+    expect(catalog.list()[0]?.description).toContain("being tried");
+    await until(() => changes.length === 2);
+    stack.use(await FakeOllama.start({ port: Number(new URL(fake.url).port) }));
+    await expect(catalog.embedderOf("no-such-model")).rejects.toThrow();
     await until(() => catalog.defaultModel.ready);
   });
 

@@ -24,6 +24,8 @@ export interface ModelCatalogOptions<E extends Embedder> {
   readonly builtin: E;
   /** Pause between two looks at the providers. */
   readonly watchIntervalMs: number;
+  /** The same while the default model is not ready, if that is shorter. Default 2,000. */
+  readonly missingIntervalMs?: number;
   /** Told after each change of the default model or of its readiness. */
   readonly onChange: (defaultModel: ModelStatus) => void;
 }
@@ -52,7 +54,8 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
   #default: string;
   #told = "";
   #watching: Promise<void> | undefined;
-  #doubting: Promise<void> | undefined;
+  /** Ends the pause of the watch. */
+  #doubted = new AbortController();
 
   constructor(options: ModelCatalogOptions<E>) {
     this.#options = options;
@@ -113,14 +116,12 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
     for (const remote of this.#remotes) {
       if (remote.provider.endpoint.provider === provider) remote.doubt();
     }
-    this.#doubting ??= this.#lookSoon().finally(() => {
-      this.#doubting = undefined;
-    });
+    this.#doubted.abort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the model catalog is closing"));
-    await Promise.allSettled([this.#watching, this.#doubting, this.#looking]);
+    await Promise.allSettled([this.#watching, this.#looking]);
   }
 
   #ownersOf(name: string): RemoteModels<E>[] {
@@ -133,7 +134,7 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
     const { signal } = this.#closing;
     try {
       for (;;) {
-        await sleep(this.#options.watchIntervalMs * (0.9 + Math.random() * 0.2), signal);
+        await this.#rest();
         await this.#lookAndDecide();
       }
     } catch (error) {
@@ -141,13 +142,20 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
     }
   }
 
-  async #lookSoon(): Promise<void> {
+  /** Until it is time for another look. */
+  async #rest(): Promise<void> {
     const { signal } = this.#closing;
+    const { watchIntervalMs, missingIntervalMs = 2_000 } = this.#options;
+    const pause = this.defaultModel.ready
+      ? watchIntervalMs
+      : Math.min(watchIntervalMs, missingIntervalMs);
+    this.#doubted = new AbortController();
+    const doubted = this.#doubted.signal;
     try {
+      await sleep(pause * (0.9 + Math.random() * 0.2), AbortSignal.any([signal, doubted]));
+    } catch {
+      signal.throwIfAborted();
       await sleep(Math.max(0, this.#lookedAt + freshMs - performance.now()), signal);
-      await this.#lookAndDecide();
-    } catch (error) {
-      if (!signal.aborted) throw error;
     }
   }
 

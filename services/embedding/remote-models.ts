@@ -75,6 +75,7 @@ export class RemoteModels<E extends Embedder = Embedder> {
 
   doubt(): void {
     this.#proven = false;
+    this.#whyNot = "";
   }
 
   /** Looks what is there, and has the preferred model prove itself. */
@@ -143,8 +144,8 @@ export class RemoteModels<E extends Embedder = Embedder> {
     const notReady = "Compares meaning; not ready: ";
     if (!this.#observation.reachable) return `${notReady}${label} does not answer`;
     if (!this.has(name)) return `${notReady}${this.#help(name)}`;
-    const why = this.#whyNot === "" ? "" : ` (${this.#whyNot})`;
-    return `${notReady}${label} has it but does not embed with it${why}`;
+    if (this.#whyNot === "") return `${notReady}${label} has it; whether it embeds is being tried`;
+    return `${notReady}${label} has it but does not embed with it (${this.#whyNot})`;
   }
 
   #help(name: string): string {

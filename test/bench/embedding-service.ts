@@ -1,10 +1,12 @@
 /**
  * Measures the embedding service over gRPC against a fake Ollama whose cost is known:
- * `node test/bench/embedding-service.ts [--json] [--rounds=3] [--only=bulk|queries|cached]`.
+ * `node test/bench/embedding-service.ts [--json] [--rounds=3] [--only=bulk|queries|cached]
+ * [--parallel=4] [--slower=4]`.
  *
  * The fake takes a fixed time for a request and for a text and works on a bounded number of
  * requests at once, so that what the best client could get can be told. Every process is its own.
- * Sides take turns, and the median of the rounds' ratios counts.
+ * Sides take turns, and the median of the rounds' ratios counts. On a machine that is busy with other
+ * things `--slower` makes the fake so many times slower, so that what they take counts less.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -23,6 +25,8 @@ const { values: args } = parseArgs({
     json: { type: "boolean", default: false },
     rounds: { type: "string", default: "3" },
     only: { type: "string", default: "" },
+    parallel: { type: "string", default: "" },
+    slower: { type: "string", default: "1" },
   },
 });
 const rounds = Number(args.rounds);
@@ -32,7 +36,8 @@ const model = "nomic-embed-text";
  * As public measurements of nomic-embed-text on Ollama: 2.4 to 3.1 times faster in batches than one
  * by one, and up to about 200 texts a second.
  */
-const cost = { perRequestMs: 10, perTextMs: 5 };
+const slower = Number(args.slower);
+const cost = { perRequestMs: 10 * slower, perTextMs: 5 * slower };
 
 let serial = 0;
 /** Texts of 500 characters that were never seen before. */
@@ -257,7 +262,9 @@ async function measureCached() {
 }
 
 const all = {
-  bulk: [() => measureBulk(1), () => measureBulk(4), () => measureBulk(8)],
+  bulk: (args.parallel === "" ? [1, 4, 8] : [Number(args.parallel)]).map(
+    (parallel) => () => measureBulk(parallel),
+  ),
   queries: [() => measureQueries(4, 1), () => measureQueries(4, 4), () => measureQueries(1, 1)],
   cached: [measureCached],
 };
