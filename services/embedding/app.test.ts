@@ -19,7 +19,7 @@ import { FakeOllama, nomic, wordVector } from "../../test/harness/fake-ollama.ts
 import { FakeOpenAi } from "../../test/harness/fake-openai.ts";
 import { createApp, type EmbeddingOverrides } from "./app.ts";
 import { readEmbeddingConfig } from "./config.ts";
-import { canary } from "./order-check.ts";
+import { probeText } from "./order-check.ts";
 
 interface Clients {
   readonly embedding: Client<typeof EmbeddingService>;
@@ -470,7 +470,7 @@ describe("an Ollama that misbehaves", () => {
     expect(embeddings.every((embedding, i) => isRight(texts[i] ?? "", embedding))).toBe(true);
     await clients.embedding.embed({ model: "nomic-embed-text", texts });
     const sent = fake.embedRequests.flatMap((request) => request.texts);
-    expect(sent.filter((text) => text !== canary).sort()).toEqual(
+    expect(sent.filter((text) => !text.endsWith(probeText)).sort()).toEqual(
       ["text 0", "text 1", "text 2"].map((text) => `search_document: ${text}`),
     );
   });

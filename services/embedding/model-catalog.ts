@@ -3,6 +3,7 @@ import { builtinModel } from "./builtin-embedder.ts";
 import type { Embedder, EmbeddingModel } from "./embedder.ts";
 import { ModelNotFoundError } from "./errors.ts";
 import { canonicalModelName } from "./model-table.ts";
+import { probeText } from "./order-check.ts";
 import { RemoteModels, type RemoteProvider } from "./remote-models.ts";
 
 export type ProviderChoice = "auto" | "ollama" | "openai" | "builtin";
@@ -30,7 +31,6 @@ export interface ModelCatalogOptions<E extends Embedder> {
   readonly onChange: (defaultModel: ModelStatus) => void;
 }
 
-const probe = "The quick brown fox jumps over the lazy dog.";
 /** An unknown name makes us look again, but not more often than this. */
 const freshMs = 2_000;
 
@@ -66,7 +66,7 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
 
   /** Looks for the first time, decides the default model, and goes on watching. */
   async start(): Promise<void> {
-    await this.#options.builtin.embed([probe], "query", this.#closing.signal);
+    await this.#options.builtin.embed([probeText], "query", this.#closing.signal);
     await this.#lookAndDecide();
     this.#watching ??= this.#watch();
   }

@@ -1,5 +1,5 @@
-/** Sent along with the texts of a batch, at any place, because its vector is known. */
-export const canary = "The quick brown fox jumps over the lazy dog.";
+/** A harmless text. Asked alone it shows that a model embeds; in a batch, where it stands. */
+export const probeText = "The quick brown fox jumps over the lazy dog.";
 
 /** A text's vector in a batch and alone differ by the rounding of the model's arithmetic only. */
 const sameTextSimilarity = 0.98;
@@ -11,12 +11,12 @@ export interface OrderCheckOptions {
   readonly every: number;
   /** Told once, when texts were mixed up. */
   readonly onMixedUp: () => void;
-  /** Told when the model gives its own text another vector than before. */
+  /** Told when the model gives the probe another vector than before. */
   readonly onOtherVectors: () => void;
 }
 
-/** The vector of the canary when it is embedded alone; undefined where it has none. */
-export type EmbedCanary = () => Promise<Float32Array | undefined>;
+/** The vector of the probe when it is embedded alone; undefined where it has none. */
+export type EmbedProbe = () => Promise<Float32Array | undefined>;
 
 /**
  * Whether vectors stand where their texts stood. No count and no dimension tells, so a text whose
@@ -45,23 +45,26 @@ export class OrderCheck {
     this.#certain = checkedAtFirst;
   }
 
-  /** Where the canary goes in a batch of so many texts; undefined where it is not checked. */
-  async placeIn(texts: number, embedCanary: EmbedCanary): Promise<number | undefined> {
+  /** The probe has been embedded alone. */
+  learn(vector: Float32Array): void {
+    if (this.#known !== undefined && !isSame(vector, this.#known)) this.#options.onOtherVectors();
+    this.#known = vector;
+  }
+
+  /** Where the probe goes in a batch of so many texts; undefined where it is not checked. */
+  async placeIn(texts: number, embedProbe: EmbedProbe): Promise<number | undefined> {
     if (texts < 2 || !this.#isDue()) return undefined;
-    this.#known ??= await embedCanary();
+    this.#known ??= await embedProbe();
     return this.#known === undefined ? undefined : Math.floor(Math.random() * (texts + 1));
   }
 
-  /** `found`: what stood in the place of the canary; a vector that is none says nothing. */
-  async isKept(found: Float32Array | undefined, embedCanary: EmbedCanary): Promise<boolean> {
+  /** `found`: what stood in the place of the probe; a vector that is none says nothing. */
+  async isKept(found: Float32Array | undefined, embedProbe: EmbedProbe): Promise<boolean> {
     if (found === undefined || isSame(found, this.#known)) return true;
-    const now = await embedCanary();
+    const now = await embedProbe();
     if (now === undefined) return false;
-    if (isSame(found, now)) {
-      this.#known = now;
-      this.#options.onOtherVectors();
-      return true;
-    }
+    this.learn(now);
+    if (isSame(found, now)) return true;
     if (!this.#mixesUp) this.#options.onMixedUp();
     this.#mixesUp = true;
     return false;

@@ -7,7 +7,7 @@ import type {
   EmbeddingTask,
 } from "./embedder.ts";
 import { GarbledEmbeddingError, TextRefusedError } from "./errors.ts";
-import { canary, OrderCheck } from "./order-check.ts";
+import { OrderCheck, probeText } from "./order-check.ts";
 import { ProviderAnswerError, ProviderStatusError } from "./provider-call.ts";
 import {
   isAboutTexts,
@@ -54,6 +54,8 @@ export class RemoteEmbedder implements Embedder {
   readonly #requests: ProviderRequests;
   readonly #reader: VectorReader;
   readonly #order: OrderCheck;
+  /** As it is sent. */
+  readonly #probe: string;
 
   constructor(options: RemoteEmbedderOptions) {
     const { endpoint, modelName, table, wantedDimension = 0, orderCheckEvery = 2 } = options;
@@ -69,6 +71,7 @@ export class RemoteEmbedder implements Embedder {
       onOtherVectors: () => options.onOtherVectors?.(),
     });
     this.#requests = new ProviderRequests(options, asked, () => this.#order.doubt());
+    this.#probe = this.#prepare(probeText, "query").input;
   }
 
   get model(): EmbeddingModel {
@@ -121,10 +124,10 @@ export class RemoteEmbedder implements Embedder {
     scope: RequestScope,
     healthy = false,
   ): Promise<EmbeddingOutcome[]> {
-    const embedCanary = () => this.#embedCanary(scope);
-    const place = await this.#order.placeIn(batch.length, embedCanary);
+    const embedProbe = () => this.#embedProbe(scope);
+    const place = await this.#order.placeIn(batch.length, embedProbe);
     const inputs = batch.map(({ input }) => input);
-    if (place !== undefined) inputs.splice(place, 0, canary);
+    if (place !== undefined) inputs.splice(place, 0, this.#probe);
     let answers: unknown[];
     try {
       answers = [...(await this.#requests.send(inputs, scope, healthy ? { attempts: 1 } : {}))];
@@ -134,14 +137,14 @@ export class RemoteEmbedder implements Embedder {
     } catch (error) {
       if (!isAboutTexts(error)) throw error;
       // A server error may be due to one text, or to the server: a harmless text tells.
-      if (isServerError(error) && !healthy) await this.#askCanary(scope);
+      if (isServerError(error) && !healthy) await this.#askProbe(scope);
       const [only] = batch;
       if (batch.length === 1 && only !== undefined) return [await this.#retry(only, error, scope)];
       return this.#halve(batch, scope);
     }
     if (place !== undefined) {
       const { vector } = this.#reader.read(answers.splice(place, 1)[0]);
-      if (!(await this.#order.isKept(vector, embedCanary))) return this.#oneByOne(batch, scope);
+      if (!(await this.#order.isKept(vector, embedProbe))) return this.#oneByOne(batch, scope);
     }
     // What was sent before others were found to be mixed up is not trusted either.
     if (batch.length > 1 && this.#order.mixesUp) return this.#oneByOne(batch, scope);
@@ -153,14 +156,14 @@ export class RemoteEmbedder implements Embedder {
     return (await Promise.all(alone)).flat();
   }
 
-  async #embedCanary(scope: RequestScope): Promise<Float32Array | undefined> {
-    const [answer] = await this.#requests.send([canary], scope);
+  async #embedProbe(scope: RequestScope): Promise<Float32Array | undefined> {
+    const [answer] = await this.#requests.send([this.#probe], scope);
     return this.#reader.read(answer).vector;
   }
 
   /** If it fails for a harmless text, the provider is at fault, and the call has failed. */
-  async #askCanary(scope: RequestScope): Promise<unknown> {
-    return (await this.#requests.send([canary], scope, { attempts: 1, telling: true }))[0];
+  async #askProbe(scope: RequestScope): Promise<unknown> {
+    return (await this.#requests.send([this.#probe], scope, { attempts: 1, telling: true }))[0];
   }
 
   async #halve(batch: readonly Prepared[], scope: RequestScope): Promise<EmbeddingOutcome[]> {
@@ -178,7 +181,10 @@ export class RemoteEmbedder implements Embedder {
     company: number,
   ): Promise<EmbeddingOutcome> {
     const { vector, fault } = this.#reader.read(answer);
-    if (vector !== undefined) return { vector, truncated: text.truncated };
+    if (vector !== undefined) {
+      if (company === 1 && text.input === this.#probe) this.#order.learn(vector);
+      return { vector, truncated: text.truncated };
+    }
     if (company > 1)
       return (await this.#embedBatch([text], scope, true))[0] ?? this.#garbled(fault);
     if (this.#reader.hasOtherDimension(answer)) await this.#checkDimension(scope);
@@ -188,7 +194,7 @@ export class RemoteEmbedder implements Embedder {
   /** Throws where it is not this text but the model that has another dimension now. */
   async #checkDimension(scope: RequestScope): Promise<void> {
     const { endpoint, modelName, onOtherVectors } = this.#options;
-    const answer = await this.#askCanary(scope);
+    const answer = await this.#askProbe(scope);
     if (!this.#reader.hasOtherDimension(answer)) return;
     const { fault } = this.#reader.read(answer);
     this.#reader.forget();

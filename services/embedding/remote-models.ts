@@ -3,6 +3,7 @@ import { type Embedder, type EmbeddingModel, isEmbedded } from "./embedder.ts";
 import type { EmbeddingEndpoint, ModelFacts } from "./embedding-endpoint.ts";
 import { ModelNotFoundError } from "./errors.ts";
 import type { ModelPuller } from "./model-puller.ts";
+import { probeText } from "./order-check.ts";
 
 /** What a provider offers now. */
 export interface ProviderObservation {
@@ -45,8 +46,6 @@ export interface RemoteModelStatus extends EmbeddingModel {
 interface Kept<E extends Embedder> extends MadeEmbedder<E> {
   readonly facts: ModelFacts;
 }
-
-const probe = "The quick brown fox jumps over the lazy dog.";
 
 /** The models of one provider: which are there, and has the preferred one shown that it embeds? */
 export class RemoteModels<E extends Embedder = Embedder> {
@@ -102,7 +101,7 @@ export class RemoteModels<E extends Embedder = Embedder> {
     }
     if (this.#proven) return;
     try {
-      const [outcome] = await kept.direct.embed([probe], "query", signal);
+      const [outcome] = await kept.direct.embed([probeText], "query", signal);
       this.#proven = outcome !== undefined && isEmbedded(outcome);
       this.#whyNot = outcome !== undefined && "error" in outcome ? outcome.error.message : "";
     } catch (error) {
