@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { wordVector } from "../../test/harness/fake-ollama.ts";
 import { FakeOpenAi } from "../../test/harness/fake-openai.ts";
+import { wordVector } from "../../test/harness/word-vector.ts";
 import { type EmbeddingOutcome, isEmbedded } from "./embedder.ts";
 import { ModelTable } from "./model-table.ts";
 import { OpenAiClient } from "./openai-client.ts";

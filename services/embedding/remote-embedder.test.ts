@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DependencyUnavailableError } from "../../shared/errors.ts";
-import { FakeOllama, nomic, wordVector } from "../../test/harness/fake-ollama.ts";
+import { FakeOllama, nomic } from "../../test/harness/fake-ollama.ts";
+import { wordVector } from "../../test/harness/word-vector.ts";
 import { type EmbeddingOutcome, isEmbedded } from "./embedder.ts";
 import { ModelNotFoundError } from "./errors.ts";
 import { ModelTable } from "./model-table.ts";

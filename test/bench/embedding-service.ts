@@ -1,7 +1,7 @@
 /**
  * Measures the embedding service over gRPC against a fake Ollama whose cost is known:
  * `node test/bench/embedding-service.ts [--json] [--rounds=3] [--only=bulk|queries|cached]
- * [--parallel=4] [--slower=4]`.
+ * [--parallel=1|4|8] [--slower=4]`.
  *
  * The fake takes a fixed time for a request and for a text and works on a bounded number of
  * requests at once, so that what the best client could get can be told. Every process is its own.
@@ -262,11 +262,22 @@ async function measureCached() {
   };
 }
 
+/** The parallelism of the fake, and how many bulk streams the queries meet. */
+const settings: readonly (readonly [number, number])[] = [
+  [4, 1],
+  [4, 4],
+  [1, 1],
+];
+const asked = (parallel: number) => args.parallel === "" || parallel === Number(args.parallel);
 const all = {
-  bulk: (args.parallel === "" ? [1, 4, 8] : [Number(args.parallel)]).map(
-    (parallel) => () => measureBulk(parallel),
-  ),
-  queries: [() => measureQueries(4, 1), () => measureQueries(4, 4), () => measureQueries(1, 1)],
+  bulk: [1, 4, 8].filter(asked).map((parallel) => () => measureBulk(parallel)),
+  queries: settings
+    .filter(([parallel]) => asked(parallel))
+    .map(
+      ([parallel, streams]) =>
+        () =>
+          measureQueries(parallel, streams),
+    ),
   cached: [measureCached],
 };
 const results: object[] = [];

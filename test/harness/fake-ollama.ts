@@ -1,13 +1,17 @@
 import { createHash } from "node:crypto";
-import {
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import { sleep } from "../../shared/lifecycle.ts";
 import { CostModel } from "./cost-model.ts";
+import {
+  answerJson,
+  FakeModelServer,
+  faulty,
+  type JsonBody,
+  jsonBody,
+  listening,
+  type ServerFault,
+} from "./fake-model-server.ts";
+import { wordVector } from "./word-vector.ts";
 
 /** A model that the fake has installed. */
 export interface FakeModel {
@@ -21,7 +25,7 @@ export interface FakeModel {
 }
 
 /** Something that goes wrong with embed requests. */
-export interface EmbedFault {
+export interface EmbedFault extends ServerFault {
   readonly kind:
     | "status"
     | "slow"
@@ -37,13 +41,6 @@ export interface EmbedFault {
   readonly status?: number;
   /** Of kind `slow`; default 1,000. The answer then is as usual. */
   readonly delayMs?: number;
-  /** How many requests it hits; default: all. */
-  readonly times?: number;
-  /**
-   * Hits only requests with a text that holds this. The kinds `wrong_dimension`, `null` and `zero`
-   * then spoil only the vectors of such texts.
-   */
-  readonly marker?: string;
 }
 
 export interface EmbedRequestSeen {
@@ -101,13 +98,10 @@ export const nomic: FakeModel = {
  * nothing but the words of the text: texts that share words are near each other, on every run.
  * Like Ollama it knows only what it is sent, so a missing task prefix changes the vector.
  */
-export class FakeOllama implements AsyncDisposable {
-  readonly url: string;
+export class FakeOllama extends FakeModelServer<EmbedFault> {
   readonly models: FakeModel[];
   /** All embed requests, in order of arrival; unusable ones as well. */
   readonly embedRequests: EmbedRequestSeen[] = [];
-  /** Paths of all requests, such as `GET /api/tags`. */
-  readonly requests: string[] = [];
   embedsInFlight = 0;
   mostEmbedsInFlight = 0;
   /** Embed requests whose client went away before the answer. */
@@ -115,59 +109,33 @@ export class FakeOllama implements AsyncDisposable {
   pulling: FakePull = {};
   readonly #cost: CostModel | undefined;
   readonly #ready: readonly string[];
-  readonly #server;
   readonly #refusesLongTexts: boolean;
-  readonly #closing = new AbortController();
-  #faults: { readonly fault: EmbedFault; left: number }[] = [];
 
-  private constructor(server: ReturnType<typeof createServer>, options: FakeOllamaOptions) {
-    this.#server = server;
+  private constructor(server: Server, options: FakeOllamaOptions) {
+    super(server);
     this.#refusesLongTexts = options.refusesLongTexts ?? true;
     this.#cost = options.cost === undefined ? undefined : new CostModel(options.cost);
     this.#ready = options.readyVectors
       ? Array.from({ length: 64 }, (_, i) => JSON.stringify(wordVector(`vector ${i}`, 768)))
       : [];
     this.models = [...(options.models ?? [nomic])];
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on("request", (request, response) => {
-      this.#answer(request, response).catch(() => response.destroy());
-    });
   }
 
   static async start(options: FakeOllamaOptions = {}): Promise<FakeOllama> {
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(options.port ?? 0, "127.0.0.1", resolve);
-    });
-    return new FakeOllama(server, options);
+    return new FakeOllama(await listening(options.port), options);
   }
 
-  /** Adds a fault; the first one that matches a request hits it. */
-  fail(fault: EmbedFault): void {
-    this.#faults.push({ fault, left: fault.times ?? Number.POSITIVE_INFINITY });
-  }
-
-  heal(): void {
-    this.#faults = [];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort(new Error("the fake is closing"));
-    this.#server.closeAllConnections();
-    if (!this.#server.listening) return;
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = `${request.method} ${request.url}`;
-    this.requests.push(path);
-    const body = await bodyOf(request);
+  protected async answer(
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const body = await jsonBody(request);
     switch (path) {
       case "GET /api/version":
-        return json(response, 200, { version: "0.15.6" });
+        return answerJson(response, 200, { version: "0.15.6" });
       case "GET /api/tags":
-        return json(response, 200, { models: this.models.map(tagOf) });
+        return answerJson(response, 200, { models: this.models.map(tagOf) });
       case "POST /api/show":
         return this.#show(body, response);
       case "POST /api/pull":
@@ -175,7 +143,7 @@ export class FakeOllama implements AsyncDisposable {
       case "POST /api/embed":
         return this.#embed(body, request.headers, response);
       default:
-        return json(response, 404, { error: "404 page not found" });
+        return answerJson(response, 404, { error: "404 page not found" });
     }
   }
 
@@ -184,13 +152,13 @@ export class FakeOllama implements AsyncDisposable {
     return this.models.find((model) => model.name === wanted || model.name === `${wanted}:latest`);
   }
 
-  #show(body: Body, response: ServerResponse): void {
+  #show(body: JsonBody, response: ServerResponse): void {
     const model = this.#find(body["model"]);
     if (model === undefined) {
       notFound(response, body["model"]);
       return;
     }
-    json(response, 200, {
+    answerJson(response, 200, {
       details: { format: "gguf", family: "nomic-bert", families: ["nomic-bert"] },
       model_info: {
         "general.architecture": "nomic-bert",
@@ -201,7 +169,7 @@ export class FakeOllama implements AsyncDisposable {
     });
   }
 
-  async #pull(body: Body, response: ServerResponse): Promise<void> {
+  async #pull(body: JsonBody, response: ServerResponse): Promise<void> {
     const asked = String(body["model"] ?? body["name"] ?? "");
     const name = asked.includes(":") ? asked : `${asked}:latest`;
     const { steps = [], total = 0, pauseMs = 0, error } = this.pulling;
@@ -209,7 +177,7 @@ export class FakeOllama implements AsyncDisposable {
     const say = (line: object) => response.write(`${JSON.stringify(line)}\n`);
     say({ status: "pulling manifest" });
     for (const completed of steps) {
-      await sleep(pauseMs, this.#closing.signal);
+      await sleep(pauseMs, this.closing.signal);
       if (response.destroyed) return;
       say({ status: "pulling 970aa74c0a90", digest: "sha256:970aa74c0a90", total, completed });
     }
@@ -223,7 +191,11 @@ export class FakeOllama implements AsyncDisposable {
     response.end();
   }
 
-  async #embed(body: Body, headers: IncomingHttpHeaders, response: ServerResponse): Promise<void> {
+  async #embed(
+    body: JsonBody,
+    headers: IncomingHttpHeaders,
+    response: ServerResponse,
+  ): Promise<void> {
     const input = body["input"] ?? [];
     const texts = (Array.isArray(input) ? input : [input]).map(String);
     const { keep_alive: keepAlive, truncate } = body;
@@ -235,8 +207,8 @@ export class FakeOllama implements AsyncDisposable {
       this.embedsInFlight--;
       if (!response.writableFinished) this.abandoned++;
     });
-    const fault = this.#takeFault(texts);
-    if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.#closing.signal);
+    const fault = this.takeFault(texts);
+    if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.closing.signal);
     await this.#cost?.pass(texts.length, gone.signal);
     if (response.destroyed) return;
     const model = this.#find(body["model"]);
@@ -248,7 +220,7 @@ export class FakeOllama implements AsyncDisposable {
       fitting.some((text, index) => text !== texts[index])
     ) {
       const error = "the input length exceeds the context length";
-      return json(response, 400, { error });
+      return answerJson(response, 400, { error });
     }
     if (this.#ready.length > 0) {
       const vectors = texts.map((text) => this.#ready[hashed(text) % this.#ready.length]);
@@ -257,20 +229,15 @@ export class FakeOllama implements AsyncDisposable {
       return;
     }
     const embeddings = fitting.map((text) =>
-      spoiled(wordVector(text, model.dimension, model.weights), text, fault),
+      faulty(wordVector(text, model.dimension, model.weights), text, fault),
     );
     if (fault?.kind === "wrong_count") embeddings.pop();
     if (fault?.kind === "shuffled") embeddings.push(...embeddings.splice(0, 1));
-    json(response, 200, { model: body["model"], embeddings, prompt_eval_count: texts.length });
-  }
-
-  #takeFault(texts: readonly string[]): EmbedFault | undefined {
-    const hit = this.#faults.find(
-      ({ fault: { marker }, left }) =>
-        left > 0 && (marker === undefined || texts.some((text) => text.includes(marker))),
-    );
-    if (hit !== undefined) hit.left--;
-    return hit?.fault;
+    answerJson(response, 200, {
+      model: body["model"],
+      embeddings,
+      prompt_eval_count: texts.length,
+    });
   }
 }
 
@@ -280,21 +247,8 @@ function hashed(text: string): number {
   return hash;
 }
 
-type Body = Readonly<Record<string, unknown>>;
-
-async function bodyOf(request: IncomingMessage): Promise<Body> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  return chunks.length === 0 ? {} : (JSON.parse(Buffer.concat(chunks).toString()) as Body);
-}
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8" });
-  response.end(JSON.stringify(body));
-}
-
 function notFound(response: ServerResponse, model: unknown): void {
-  json(response, 404, { error: `model "${model}" not found, try pulling it first` });
+  answerJson(response, 404, { error: `model "${model}" not found, try pulling it first` });
 }
 
 function tagOf({ name, dimension, weights = "" }: FakeModel) {
@@ -306,7 +260,7 @@ function tagOf({ name, dimension, weights = "" }: FakeModel) {
 function failRequest(response: ServerResponse, fault: EmbedFault): boolean {
   switch (fault.kind) {
     case "status":
-      json(response, fault.status ?? 500, { error: "something went wrong" });
+      answerJson(response, fault.status ?? 500, { error: "something went wrong" });
       return true;
     case "reset":
       response.socket?.resetAndDestroy();
@@ -325,17 +279,6 @@ function failRequest(response: ServerResponse, fault: EmbedFault): boolean {
   }
 }
 
-function spoiled(
-  vector: readonly number[],
-  text: string,
-  fault: EmbedFault | undefined,
-): readonly (number | null)[] {
-  if (fault === undefined || !text.includes(fault.marker ?? "")) return vector;
-  if (fault.kind === "null") return vector.map(() => null);
-  if (fault.kind === "zero") return vector.map(() => 0);
-  return fault.kind === "wrong_dimension" ? vector.slice(1) : vector;
-}
-
 /** The beginning that fits, where each word and each sign is a token and a long word is several. */
 function beginning(text: string, tokens: number): string {
   if (text.length <= tokens) return text;
@@ -344,24 +287,4 @@ function beginning(text: string, tokens: number): string {
     if (left-- === 0) return text.slice(0, piece.index);
   }
   return text;
-}
-
-/** The sum of one pseudo-random direction for each word, of length 1. */
-export function wordVector(text: string, dimension: number, weights = ""): number[] {
-  const sum = new Float64Array(dimension);
-  for (const word of text.toLowerCase().match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [""]) {
-    let state =
-      createHash("sha256")
-        .update(weights + word)
-        .digest()
-        .readUInt32LE(0) | 1;
-    for (let i = 0; i < dimension; i++) {
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      sum[i] = (sum[i] ?? 0) + state / 2 ** 31;
-    }
-  }
-  const length = Math.hypot(...sum);
-  return Array.from(sum, (value) => value / length);
 }

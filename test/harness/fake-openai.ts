@@ -1,10 +1,18 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { sleep } from "../../shared/lifecycle.ts";
-import { wordVector } from "./fake-ollama.ts";
+import {
+  answerJson,
+  FakeModelServer,
+  faulty,
+  type JsonBody,
+  jsonBody,
+  listening,
+  type ServerFault,
+} from "./fake-model-server.ts";
+import { wordVector } from "./word-vector.ts";
 
 /** Something that goes wrong with requests for embeddings. */
-export interface OpenAiFault {
+export interface OpenAiFault extends ServerFault {
   readonly kind:
     | "status"
     | "slow"
@@ -19,10 +27,6 @@ export interface OpenAiFault {
   readonly status?: number;
   /** Of kind `slow`; default 1,000. */
   readonly delayMs?: number;
-  /** How many requests it hits; default: all. */
-  readonly times?: number;
-  /** Hits only requests with a text that holds this; spoils only the vectors of such texts. */
-  readonly marker?: string;
 }
 
 export interface FakeOpenAiOptions {
@@ -50,17 +54,12 @@ export interface OpenAiRequestSeen {
  * Speaks the OpenAI protocol of embeddings on a real port. It answers in an order that is not that
  * of the texts, as the protocol allows: only `index` tells.
  */
-export class FakeOpenAi implements AsyncDisposable {
-  readonly url: string;
+export class FakeOpenAi extends FakeModelServer<OpenAiFault> {
   readonly embedRequests: OpenAiRequestSeen[] = [];
-  readonly requests: string[] = [];
-  readonly #server;
   readonly #options: Required<Omit<FakeOpenAiOptions, "key" | "port">> & { readonly key?: string };
-  readonly #closing = new AbortController();
-  #faults: { readonly fault: OpenAiFault; left: number }[] = [];
 
-  private constructor(server: ReturnType<typeof createServer>, options: FakeOpenAiOptions) {
-    this.#server = server;
+  private constructor(server: Server, options: FakeOpenAiOptions) {
+    super(server);
     this.#options = {
       model: "bge-small-en-v1.5",
       dimension: 384,
@@ -69,62 +68,37 @@ export class FakeOpenAi implements AsyncDisposable {
       heedsDimensions: true,
       ...options,
     };
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on("request", (request, response) => {
-      this.#answer(request, response).catch(() => response.destroy());
-    });
   }
 
   static async start(options: FakeOpenAiOptions = {}): Promise<FakeOpenAi> {
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(options.port ?? 0, "127.0.0.1", resolve);
-    });
-    return new FakeOpenAi(server, options);
+    return new FakeOpenAi(await listening(options.port), options);
   }
 
-  /** Adds a fault; the first one that matches a request hits it. */
-  fail(fault: OpenAiFault): void {
-    this.#faults.push({ fault, left: fault.times ?? Number.POSITIVE_INFINITY });
-  }
-
-  heal(): void {
-    this.#faults = [];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort(new Error("the fake is closing"));
-    this.#server.closeAllConnections();
-    if (!this.#server.listening) return;
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = `${request.method} ${request.url}`;
-    this.requests.push(path);
+  protected async answer(
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
     const { key, lists, model, contextTokens } = this.#options;
     if (key !== undefined && request.headers.authorization !== `Bearer ${key}`) {
       return fail(response, 401, "Incorrect API key provided", "invalid_api_key");
     }
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks).toString();
-    if (path === "POST /v1/embeddings") return this.#embed(JSON.parse(body), response);
+    const body = await jsonBody(request);
+    if (path === "POST /v1/embeddings") return this.#embed(body, response);
     if (path === "GET /v1/models" && lists) {
       const data = [{ id: model, object: "model", max_model_len: contextTokens }];
-      return json(response, 200, { object: "list", data });
+      return answerJson(response, 200, { object: "list", data });
     }
     return fail(response, 404, `Invalid URL (${path})`, "not_found");
   }
 
-  async #embed(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
+  async #embed(body: JsonBody, response: ServerResponse): Promise<void> {
     const { dimension, model, contextTokens, heedsDimensions } = this.#options;
     const { input, dimensions, encoding_format: encodingFormat } = body;
     const texts = (Array.isArray(input) ? input : [input]).map(String);
     this.embedRequests.push({ model: body["model"], texts, dimensions, encodingFormat });
-    const fault = this.#takeFault(texts);
-    if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.#closing.signal);
+    const fault = this.takeFault(texts);
+    if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.closing.signal);
     if (fault?.kind === "reset") return void response.socket?.resetAndDestroy();
     if (fault?.kind === "status") return fail(response, fault.status ?? 500, "went wrong", "fault");
     if (body["model"] !== model) {
@@ -137,13 +111,13 @@ export class FakeOpenAi implements AsyncDisposable {
     const wanted = typeof dimensions === "number" && heedsDimensions ? dimensions : dimension;
     const data = texts.map((text, index) => {
       const embedding = wordVector(text, dimension).slice(0, wanted);
-      return { object: "embedding", index, embedding: spoiled(embedding, text, fault) };
+      return { object: "embedding", index, embedding: faulty(embedding, text, fault) };
     });
     if (fault?.kind === "wrong_count") data.pop();
     const twice = fault?.kind === "twice_index" ? data.map((one) => ({ ...one, index: 0 })) : data;
     const items =
       fault?.kind === "no_index" ? data.map(({ index: _, ...others }) => others) : twice;
-    json(response, 200, {
+    answerJson(response, 200, {
       object: "list",
       // The last first: who reads by place instead of index is wrong.
       data: items.toReversed(),
@@ -151,29 +125,8 @@ export class FakeOpenAi implements AsyncDisposable {
       usage: { prompt_tokens: texts.length, total_tokens: texts.length },
     });
   }
-
-  #takeFault(texts: readonly string[]): OpenAiFault | undefined {
-    const hit = this.#faults.find(
-      ({ fault: { marker }, left }) =>
-        left > 0 && (marker === undefined || texts.some((text) => text.includes(marker))),
-    );
-    if (hit !== undefined) hit.left--;
-    return hit?.fault;
-  }
-}
-
-function spoiled(vector: readonly number[], text: string, fault: OpenAiFault | undefined) {
-  if (fault === undefined || !text.includes(fault.marker ?? "")) return vector;
-  if (fault.kind === "null") return vector.map(() => null);
-  if (fault.kind === "zero") return vector.map(() => 0);
-  return fault.kind === "wrong_dimension" ? vector.slice(1) : vector;
-}
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json" });
-  response.end(JSON.stringify(body));
 }
 
 function fail(response: ServerResponse, status: number, message: string, code: string): void {
-  json(response, status, { error: { message, type: "invalid_request_error", code } });
+  answerJson(response, status, { error: { message, type: "invalid_request_error", code } });
 }
