@@ -114,12 +114,13 @@ describe("the embedding service", () => {
     const limits = { texts: 10, bytes: 1_000_000, streams: 1 };
     const { fake, ...clients } = await startWithOllama(stack, {}, { admissionLimits: limits });
     await untilServing(clients, true);
-    fake.fail({ kind: "slow", delayMs: 300, times: 1 });
+    fake.fail({ kind: "held" });
     const first = clients.embedding.embed({ texts: Array(10).fill("a") });
     while (fake.embedsInFlight === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     const error = await failure(clients.embedding.embed({ texts: ["b"] }));
     expect([error.code, reasonOf(error)]).toEqual([Code.ResourceExhausted, "OVERLOADED"]);
     expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
+    fake.heal();
     expect((await first).embeddings).toHaveLength(10);
   });
 

@@ -41,7 +41,7 @@ export async function createApp(
     config,
     logger,
     cache,
-    onFailure: (provider) => catalog.doubt(provider),
+    onNews: (provider) => catalog.doubt(provider),
   });
   for (const { puller } of providers) if (puller !== undefined) opening.use("puller", puller);
   const catalog: ModelCatalog<BatchingEmbedder> = new ModelCatalog({

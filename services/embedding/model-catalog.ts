@@ -111,7 +111,7 @@ export class ModelCatalog<E extends Embedder = Embedder> implements AsyncDisposa
     throw new ModelNotFoundError(wanted, `it is neither built in nor known elsewhere; ${help}`);
   }
 
-  /** For when a provider has failed: it must prove itself again, which is tried soon. */
+  /** For when a provider has news: it must prove itself again, which is tried soon. */
   doubt(provider: EmbeddingModel["provider"]): void {
     for (const remote of this.#remotes) {
       if (remote.provider.endpoint.provider === provider) remote.doubt();

@@ -6,7 +6,7 @@ export interface ModelPullerOptions {
   /** Told of each new step, and of every tenth part of a layer. */
   readonly onProgress: (model: string, progress: string) => void;
   readonly onEnd: (model: string, error?: unknown) => void;
-  /** Pause after a pull that failed. Default 60,000 ms. */
+  /** Pause after a pull, whether or not it has brought what is wanted. Default 60,000 ms. */
   readonly retryAfterMs?: number;
 }
 
@@ -27,7 +27,7 @@ export class ModelPuller implements AsyncDisposable {
     return this.#progress;
   }
 
-  /** Does nothing while a pull is under way, or when one has failed just now. */
+  /** Does nothing while a pull is under way, or when one has ended just now. */
   start(model: string): void {
     if (this.#closing.signal.aborted || this.#pulling !== undefined) return;
     if (performance.now() < this.#notBefore) return;
@@ -55,6 +55,7 @@ export class ModelPuller implements AsyncDisposable {
         told = this.#progress;
         onProgress(model, told);
       }
+      this.#notBefore = performance.now() + retryAfterMs;
       onEnd(model);
     } catch (error) {
       if (signal.aborted) return;

@@ -21,14 +21,14 @@ afterEach(() => stack.disposeAsync());
 const nowhere = "http://127.0.0.1:1";
 const openAiModel = "bge-small-en-v1.5";
 
-async function open(env: Record<string, string>) {
+async function open(env: Record<string, string>, watchIntervalMs = 20) {
   const config = readEmbeddingConfig({ env: { OLLAMA_BASE_URL: ollama.url, ...env }, file: {} });
   const cache = stack.use(new VectorCache(config.cacheMegabytes * 1024 * 1024));
   const providers = createProviders({
     config,
     logger: silentLogger(),
     cache,
-    onFailure: (provider) => catalog.doubt(provider),
+    onNews: (provider) => catalog.doubt(provider),
   });
   for (const { puller } of providers) if (puller !== undefined) stack.use(puller);
   const changes: string[] = [];
@@ -36,7 +36,7 @@ async function open(env: Record<string, string>) {
     choice: config.provider,
     providers,
     builtin: new BatchingEmbedder(new BuiltinEmbedder()),
-    watchIntervalMs: 20,
+    watchIntervalMs,
     onChange: ({ name, ready }) => changes.push(`${name} ${ready ? "ready" : "not ready"}`),
   });
   stack.use(catalog);
@@ -180,6 +180,12 @@ describe("the providers", () => {
     });
     expect([...seen].join()).toMatch(/pulling 970aa74c0a90 (40|80) %/);
     expect(ollama.requests.filter((path) => path === "POST /api/pull")).toHaveLength(1);
+  });
+
+  it("are looked at when a model has been fetched, and not only when it is time", async () => {
+    ollama.models.length = 0;
+    const { catalog } = await open({ MAHAVISHNU_EMBEDDING_PULL: "true" }, 3_600_000);
+    await until(() => catalog.defaultModel.name === "nomic-embed-text");
   });
 
   it("survive a pull that fails, and do not fetch what nobody wanted", async () => {

@@ -20,8 +20,8 @@ export interface ProviderParts {
   readonly config: EmbeddingConfig;
   readonly logger: Logger;
   readonly cache: VectorCache;
-  /** Told when a call of this provider has failed as a whole. */
-  readonly onFailure: (provider: EmbeddingModel["provider"]) => void;
+  /** Told when a provider wants a look: its call has failed as a whole, or it has a new model. */
+  readonly onNews: (provider: EmbeddingModel["provider"]) => void;
 }
 
 /** A small question to a provider, such as which models it has. */
@@ -43,7 +43,7 @@ export function createProviders(parts: ProviderParts): RemoteProvider<BatchingEm
 }
 
 function ollamaOf(parts: ProviderParts, table: ModelTable): RemoteProvider<BatchingEmbedder> {
-  const { config, logger } = parts;
+  const { config, logger, onNews } = parts;
   const client = new OllamaClient(config.ollamaBaseUrl, {
     keepAlive: config.ollamaKeepAlive,
     headers: config.ollamaHeaders,
@@ -54,8 +54,10 @@ function ollamaOf(parts: ProviderParts, table: ModelTable): RemoteProvider<Batch
     pull: (model, signal) => client.pull(model, pullSilenceMs, signal),
     onProgress: (model, progress) => logger.info({ model, progress }, "Ollama fetches the model"),
     onEnd: (model, err) => {
-      if (err === undefined) logger.info({ model }, "Ollama has fetched the model");
-      else logger.warn({ model, err }, "Ollama could not fetch the model");
+      if (err === undefined) {
+        logger.info({ model }, "Ollama has fetched the model");
+        onNews("ollama");
+      } else logger.warn({ model, err }, "Ollama could not fetch the model");
     },
   });
   return {
@@ -91,7 +93,7 @@ function embedderMaker(
   endpoint: EmbeddingEndpoint,
   preferred: string,
   table: ModelTable,
-  { config, logger, cache, onFailure }: ProviderParts,
+  { config, logger, cache, onNews }: ProviderParts,
 ): RemoteProvider<BatchingEmbedder>["createEmbedder"] {
   const { batchSize, batchCharacters, concurrency, dimensions, orderCheck, requestTimeoutMs } =
     config;
@@ -123,7 +125,7 @@ function embedderMaker(
           "texts of a batch were mixed up; now one each",
         ),
     });
-    const direct = new MeteredEmbedder(remote, () => onFailure(provider));
+    const direct = new MeteredEmbedder(remote, () => onNews(provider));
     return { direct, embedder: new BatchingEmbedder(direct, { cache: scope }) };
   };
 }

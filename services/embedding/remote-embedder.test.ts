@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { FakeOllama, nomic } from "../../test/harness/fake-ollama.ts";
 import { wordVector } from "../../test/harness/word-vector.ts";
@@ -14,7 +14,10 @@ let fake: FakeOllama;
 beforeEach(async () => {
   fake = await FakeOllama.start();
 });
-afterEach(() => fake[Symbol.asyncDispose]());
+afterEach(async () => {
+  vi.useRealTimers();
+  await fake[Symbol.asyncDispose]();
+});
 
 function embedder(changes: Partial<RemoteEmbedderOptions> = {}): RemoteEmbedder {
   return new RemoteEmbedder({
@@ -43,9 +46,12 @@ function reasons(outcomes: readonly EmbeddingOutcome[]): string[] {
 
 describe("embedding with Ollama", () => {
   it("sends batches with the task's prefix, a bounded number at once, and keeps the order", async () => {
-    fake.fail({ kind: "slow", delayMs: 20 });
+    fake.fail({ kind: "held" });
     const texts = numbered(50);
-    const outcomes = await embedder().embed(texts, "document");
+    const embedding = embedder().embed(texts, "document");
+    while (fake.embedsInFlight < 4) await new Promise((resolve) => setTimeout(resolve, 5));
+    fake.heal();
+    const outcomes = await embedding;
     expect(fake.embedRequests).toHaveLength(7);
     expect(fake.mostEmbedsInFlight).toBe(4);
     expect(fake.embedRequests[0]?.texts[0]).toBe("search_document: text number 0");
@@ -298,7 +304,8 @@ describe("embedding with Ollama", () => {
   });
 
   it("leaves an Ollama alone that is down, tries it with one request, and takes it up again", async () => {
-    const breaker = providerCircuit("ollama", { threshold: 3, halfOpenAfterMs: 100 });
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const breaker = providerCircuit("ollama", { threshold: 3, halfOpenAfterMs: 2_000 });
     const guarded = embedder({ breaker });
     fake.fail({ kind: "reset" });
     await expect(guarded.embed(["a"], "document")).rejects.toThrow(DependencyUnavailableError);
@@ -309,12 +316,12 @@ describe("embedding with Ollama", () => {
     }
     expect(fake.embedRequests.length).toBe(before);
     // Still down: one request finds out for all; who made it may try again as it would anyway.
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    vi.setSystemTime(Date.now() + 2_000);
     const tries = Array.from({ length: 10 }, () => guarded.embed(["a"], "document"));
     for (const one of await Promise.allSettled(tries)) expect(one.status).toBe("rejected");
     expect(fake.embedRequests.length - before).toBeLessThanOrEqual(3);
     fake.heal();
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    vi.setSystemTime(Date.now() + 2_000);
     const again = Array.from({ length: 10 }, () => guarded.embed(["a"], "document"));
     for (const one of await Promise.allSettled(again)) expect(one.status).toBe("fulfilled");
     expect(breaker.state).toBe("closed");
@@ -330,10 +337,11 @@ describe("embedding with Ollama", () => {
   });
 
   it("does not take a trial that was given up for a success", async () => {
-    const breaker = providerCircuit("ollama", { threshold: 1, halfOpenAfterMs: 500 });
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const breaker = providerCircuit("ollama", { threshold: 1, halfOpenAfterMs: 2_000 });
     fake.fail({ kind: "reset", times: 1 });
     await expect(embedder({ breaker }).embed(["a"], "document")).rejects.toThrow();
-    await new Promise((resolve) => setTimeout(resolve, 520));
+    vi.setSystemTime(Date.now() + 2_000);
     fake.fail({ kind: "slow", delayMs: 5_000 });
     const gone = new AbortController();
     const trial = embedder({ breaker }).embed(["a"], "document", gone.signal);

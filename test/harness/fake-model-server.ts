@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { untilAborted } from "../../shared/abortable.ts";
 import { spoiled } from "./word-vector.ts";
 
 /** Something that goes wrong with embed requests. */
@@ -21,6 +22,7 @@ export abstract class FakeModelServer<Fault extends ServerFault> implements Asyn
   protected readonly closing = new AbortController();
   readonly #server: Server;
   #faults: { readonly fault: Fault; left: number }[] = [];
+  #healing = Promise.withResolvers<void>();
 
   protected constructor(server: Server) {
     this.#server = server;
@@ -43,8 +45,15 @@ export abstract class FakeModelServer<Fault extends ServerFault> implements Asyn
     this.#faults.push({ fault, left: fault.times ?? Number.POSITIVE_INFINITY });
   }
 
+  /** Ends all faults, and lets go what they hold. */
   heal(): void {
     this.#faults = [];
+    this.#healing.resolve();
+    this.#healing = Promise.withResolvers();
+  }
+
+  protected healed(): Promise<void> {
+    return untilAborted(this.#healing.promise, this.closing.signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

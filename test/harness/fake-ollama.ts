@@ -24,11 +24,12 @@ export interface FakeModel {
   readonly weights?: string;
 }
 
-/** Something that goes wrong with embed requests. */
+/** Something that goes wrong with embed requests; what is `held` is answered after `heal`. */
 export interface EmbedFault extends ServerFault {
   readonly kind:
     | "status"
     | "slow"
+    | "held"
     | "reset"
     | "cut_off"
     | "wrong_count"
@@ -208,6 +209,7 @@ export class FakeOllama extends FakeModelServer<EmbedFault> {
       if (!response.writableFinished) this.abandoned++;
     });
     const fault = this.takeFault(texts);
+    if (fault?.kind === "held") await this.healed();
     if (fault?.kind === "slow") await sleep(fault.delayMs ?? 1_000, this.closing.signal);
     await this.#cost?.pass(texts.length, gone.signal);
     if (response.destroyed) return;
