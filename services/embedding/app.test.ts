@@ -1,10 +1,11 @@
 import { Code } from "@connectrpc/connect";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BadRequestSchema, RetryInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import type { BulkEmbedResult } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
 import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
-import { FakeOllama } from "../../test/harness/fake-ollama.ts";
+import { silentLogger } from "../../shared/logging.ts";
+import { FakeOllama, nomic } from "../../test/harness/fake-ollama.ts";
 import { wordVector } from "../../test/harness/word-vector.ts";
 import {
   failure,
@@ -56,6 +57,53 @@ describe("the embedding service", () => {
     });
     expect(answer.model).toBe("nomic-embed-text");
     expect(fake.embedRequests.at(-1)?.texts).toEqual(["search_query: why"]);
+  });
+
+  it("says in the log which model embeds, and what that means", async () => {
+    const logger = silentLogger();
+    const [warn, info] = [vi.spyOn(logger, "warn"), vi.spyOn(logger, "info")];
+    const { fake, ...clients } = await startWithOllama(stack, {}, { logger });
+    await untilServing(clients, true);
+    expect(info.mock.calls).toContainEqual([
+      { model: "nomic-embed-text", provider: "ollama", dimension: 768 },
+      "embedding by meaning",
+    ]);
+    expect(warn).not.toHaveBeenCalled();
+    fake.models[0] = { ...nomic, weights: "other" };
+    while (warn.mock.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const other = { provider: "ollama", model: "nomic-embed-text" };
+    expect(warn.mock.calls[0]).toEqual([other, expect.stringContaining("other contents")]);
+    warn.mockClear();
+    await untilServing(await startEmbedding(stack, {}, { logger }), true);
+    expect(warn.mock.calls).toEqual([
+      [expect.objectContaining({ provider: "builtin" }), expect.stringContaining("LEXICAL")],
+    ]);
+  });
+
+  it("cuts to the context that Ollama tells, or that is set, and reports it", async () => {
+    const models = [{ ...nomic, contextTokens: 300 }];
+    const fake = stack.use(await FakeOllama.start({ models }));
+    const clients = await startEmbedding(stack, { OLLAMA_BASE_URL: fake.url });
+    const own = { "nomic-embed-text": { query_prefix: "ask: ", context_tokens: 100 } };
+    const overridden = await startEmbedding(stack, {
+      OLLAMA_BASE_URL: fake.url,
+      MAHAVISHNU_EMBEDDING_MODELS: JSON.stringify(own),
+    });
+    for (const [some, words] of [[clients, 290] as const, [overridden, 90] as const]) {
+      await untilServing(some, true);
+      fake.embedRequests.length = 0;
+      const texts = ["word ".repeat(1_000), "word ".repeat(50)];
+      const query = { task: EmbeddingTask.SEARCH_QUERY, texts };
+      const { embeddings } = await some.embedding.embed(query);
+      expect(embeddings.map(({ truncated }) => truncated)).toEqual([true, false]);
+      const sent = fake.embedRequests.flatMap((request) => request.texts);
+      const long = sent.find((text) => text.length > 300)?.match(/word/g)?.length;
+      expect(long).toBeGreaterThan(words - 10);
+      expect(long).toBeLessThan(words + 10);
+    }
+    expect(fake.embedRequests.at(-1)?.texts.some((text) => text.startsWith("ask: word"))).toBe(
+      true,
+    );
   });
 
   it("stops serving when Ollama goes away, and serves again when it is back", async () => {

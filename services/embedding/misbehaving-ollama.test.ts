@@ -14,6 +14,7 @@ import {
   type EmbeddingClients,
   failure,
   lengthOf,
+  reasonOf,
   startEmbedding,
   startWithOllama,
   untilServing,
@@ -117,6 +118,16 @@ describe("an Ollama that misbehaves", () => {
     const results = await bulk(clients, 400, "a");
     expect(new Set(results.map(({ id }) => id)).size).toBe(400);
     for (const { id, embedding } of results) expect(isRight(`a item ${id}`, embedding)).toBe(true);
+  });
+
+  it("is known to have lost its model with the first call", async () => {
+    const { fake, ...clients } = await startWithOllama(stack, {}, { watchIntervalMs: 3_600_000 });
+    await untilServing(clients, true);
+    fake.models.length = 0;
+    const error = await failure(clients.embedding.embed({ texts: ["a"] }));
+    expect([error.code, reasonOf(error)]).toEqual([Code.NotFound, "MODEL_NOT_FOUND"]);
+    expect(error.message).toContain("ollama pull nomic-embed-text");
+    await untilServing(clients, false);
   });
 
   it("is looked at again at once when its model has another dimension", async () => {
