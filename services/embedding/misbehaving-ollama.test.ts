@@ -118,6 +118,7 @@ describe("an Ollama that misbehaves", () => {
     const results = await bulk(clients, 400, "a");
     expect(new Set(results.map(({ id }) => id)).size).toBe(400);
     for (const { id, embedding } of results) expect(isRight(`a item ${id}`, embedding)).toBe(true);
+    expect(Math.max(...fake.embedRequests.map(({ texts }) => texts.length))).toBe(16);
   });
 
   it("is known to have lost its model with the first call", async () => {

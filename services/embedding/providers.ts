@@ -99,6 +99,8 @@ function embedderMaker(
     config;
   const { provider } = endpoint;
   const slots = new Slots(concurrency);
+  // The text that checks the order has a place of its own, since servers refuse one text too many.
+  const texts = orderCheck > 0 ? Math.max(1, batchSize - 1) : batchSize;
   const breaker = providerCircuit(provider, {
     onStateChange: (circuit) => logger.warn({ provider, circuit }, "the circuit has changed"),
   });
@@ -112,7 +114,7 @@ function embedderMaker(
       table,
       slots,
       breaker,
-      batchShape: { texts: batchSize, characters: batchCharacters, concurrency },
+      batchShape: { texts, characters: batchCharacters, concurrency },
       requestTimeoutMs,
       orderCheckEvery: orderCheck,
       onOtherVectors: () => {
