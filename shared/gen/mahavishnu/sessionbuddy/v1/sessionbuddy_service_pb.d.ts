@@ -387,7 +387,7 @@ export declare const ExportRecordsRequestSchema: GenMessage<ExportRecordsRequest
  */
 export declare type ExportRecordsResponse = Message<"mahavishnu.sessionbuddy.v1.ExportRecordsResponse"> & {
   /**
-   * Up to 500 records and about a megabyte, newest layout of a file first, in the order of its rows.
+   * Up to 100 records and about a megabyte, newest layout of a file first, in the order of its rows.
    *
    * @generated from field: repeated mahavishnu.sessionbuddy.v1.Record records = 1;
    */
