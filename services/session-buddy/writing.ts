@@ -64,7 +64,7 @@ export class Writing implements AsyncDisposable {
    *   StoreUnavailableError
    */
   async store(draft: Draft, signal?: AbortSignal): Promise<Stored> {
-    const { mirror, outbox } = this.#options;
+    const { mirror } = this.#options;
     const known = this.#findQueued(draft) ?? (await mirror.findKnown(draft));
     if (known !== undefined) return known;
     const write: QueuedWrite = { id: this.#nextId(), draft, queuedMicros: Date.now() * 1_000 };
