@@ -504,7 +504,7 @@ export declare type ExportBegin = Message<"mahavishnu.sessionbuddy.v1.ExportBegi
   lockHolder: string;
 
   /**
-   * Files beside it that cannot be read, with why.
+   * Files beside it, and write-ahead logs, that cannot be read, with why.
    *
    * @generated from field: repeated string unread_files = 8;
    */
