@@ -13,7 +13,7 @@ import { words } from "./words.ts";
 const vectorWeight = 0.5;
 /** So many records are scored one by one; of more, only the best by words and by sketch are. */
 const mostScored = 4_000;
-const mostNearest = 2_000;
+const leastNearest = 1_000;
 const breatheEvery = 512;
 
 /** A search whose every part is within its bounds. */
@@ -101,7 +101,9 @@ export async function rank(
   const textScores = catalogue.text.search(queryWords, scope);
   const best = new Best<SearchHit>(query.limit, better);
   const minScore = Math.fround(query.minScore);
-  const documents = await candidates(catalogue, similarities, textScores, scope, breathe);
+  await breathe();
+  const wanted = Math.max(leastNearest, 2 * query.limit);
+  const documents = await candidates(catalogue, similarities, textScores, scope, wanted, breathe);
   let since = 0;
   for (const document of documents) {
     if (++since % breatheEvery === 0) await breathe();
@@ -122,15 +124,17 @@ async function candidates(
   similarities: Similarities,
   textScores: TextScores,
   scope: Scope | undefined,
+  wanted: number,
   breathe: Breathe,
 ): Promise<Iterable<number>> {
   if (similarities.size === 0) return textScores.documents;
   const all = catalogue.entries.length;
   const size = scope?.size ?? all;
   if (size <= mostScored) return documentsIn(scope, all);
-  const chosen = new Set(bestByWords(textScores));
+  const chosen = new Set(bestByWords(textScores, wanted));
+  await breathe();
   // Of the whole index so many that enough of them will be in the scope.
-  const nearest = await similarities.nearest(Math.ceil((mostNearest * all) / size), breathe);
+  const nearest = await similarities.nearest(Math.ceil((wanted * all) / size), breathe);
   for (const hash of nearest) {
     for (const document of catalogue.documentsOf(hash)) {
       if (scope === undefined || scope.mask[document] === 1) chosen.add(document);
@@ -146,11 +150,11 @@ function* documentsIn(scope: Scope | undefined, all: number): Generator<number> 
 }
 
 /** Of many the best, and all that equal the last of them. */
-function bestByWords({ documents, get }: TextScores): readonly number[] {
-  if (documents.length <= mostNearest) return documents;
-  const scores = Float64Array.from(documents, (document) => get(document) ?? 0).sort();
-  const least = scores[scores.length - mostNearest] ?? 0;
-  return documents.filter((document) => (get(document) ?? 0) >= least);
+function bestByWords({ documents, get }: TextScores, wanted: number): readonly number[] {
+  if (documents.length <= wanted) return documents;
+  const scores = Float64Array.from(documents, (document) => get(document) ?? 0);
+  const least = scores.toSorted()[scores.length - wanted] ?? 0;
+  return documents.filter((_, at) => (scores[at] ?? 0) >= least);
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
