@@ -1,6 +1,7 @@
 import { constants, copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { sleep } from "../../shared/lifecycle.ts";
+import { DuckDb, DuckDbError } from "./duckdb.ts";
 
 /** A busy writer is waited for this often, this long each time. */
 const attempts = 5;
@@ -53,6 +54,11 @@ export class SnapshotUnsteadyError extends Error {
   override readonly name = "SnapshotUnsteadyError";
 }
 
+/** A file of no bytes: its maker has only begun, or was killed. */
+export class EmptyFileError extends Error {
+  override readonly name = "EmptyFileError";
+}
+
 /**
  * Copies database and log together. The log alone holds what was not checkpointed yet, and it may
  * grow meanwhile: its beginning is a state that was committed. Any other change starts again.
@@ -73,6 +79,7 @@ export async function takeSnapshot(
       await remove();
       await mkdir(own, { recursive: true, mode: 0o700 });
       const before = await pairState(path);
+      if (before.database?.size === 0n) throw new EmptyFileError(`${path} is empty`);
       await copyFile(path, copy, constants.COPYFILE_FICLONE);
       if (before.log !== undefined) await copyLog(path, copy);
       const after = await pairState(path);
@@ -90,6 +97,37 @@ export async function takeSnapshot(
 }
 
 let taken = 0;
+
+export interface OpenSnapshot {
+  readonly database: DuckDb;
+  /** True when its log could not be replayed, so that what is only in there is missing. */
+  readonly withoutLog: boolean;
+}
+
+/**
+ * Opens a copy. A log that this program cannot replay, since it is damaged or has changes of an
+ * index that needs an extension, leaves what was checkpointed before.
+ * @throws DuckDbError
+ */
+export async function openSnapshot(copy: Snapshot): Promise<OpenSnapshot> {
+  try {
+    return { database: await DuckDb.open(copy.path, "read"), withoutLog: false };
+  } catch (error) {
+    const log = `${copy.path}.wal`;
+    if (!(await isUnreplayable(error, log))) throw error;
+    await rm(log);
+    return { database: await DuckDb.open(copy.path, "read"), withoutLog: true };
+  }
+}
+
+/** Whether it may be the log alone that keeps a file from being opened. */
+export async function isUnreplayable(error: unknown, log: string): Promise<boolean> {
+  return (
+    error instanceof DuckDbError &&
+    error.fault === "damaged" &&
+    (await fileState(log)) !== undefined
+  );
+}
 
 /** The log may be gone by now, after a checkpoint; the state afterwards tells. */
 async function copyLog(path: string, copy: string): Promise<void> {
