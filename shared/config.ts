@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 
@@ -57,6 +58,12 @@ export const kinds = {
   /** `host:port`, or a gRPC target such as `dns:///memory:50051`. */
   address: () =>
     z.string().regex(/^([a-z][a-z0-9+.-]*:\/{2,3})?[^\s/]+:\d{1,5}$/, "must be host:port"),
+  /** Absolute paths, separated by commas or as a list. */
+  paths: () =>
+    z
+      .union([z.array(z.string()), z.string().transform((list) => list.split(","))])
+      .transform((list) => list.map((path) => path.trim()).filter((path) => path !== ""))
+      .refine((list) => list.every(isAbsolute), "must be absolute paths, separated by commas"),
   url: (protocol: RegExp) => z.url({ protocol }),
   oneOf: <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values),
 };

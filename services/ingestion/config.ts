@@ -1,5 +1,4 @@
-import { isAbsolute } from "node:path";
-import { z } from "zod";
+import { isLoopback } from "../../shared/allowed-path.ts";
 import {
   type ConfigSources,
   configSources,
@@ -9,12 +8,6 @@ import {
 } from "../../shared/config.ts";
 import { postgresConfig, postgresSettings } from "../../shared/postgres/config.ts";
 import { processSettings } from "../../shared/process.ts";
-
-const roots = z
-  .union([z.array(z.string()), z.string().transform((list) => list.split(","))])
-  .transform((list) => list.map((root) => root.trim()).filter((root) => root !== ""))
-  .refine((list) => list.every(isAbsolute), "must be absolute paths, separated by commas")
-  .optional();
 
 /** What this process can be told. */
 export const ingestionSettings = {
@@ -42,7 +35,7 @@ export const ingestionSettings = {
   ),
   roots: setting(
     "MAHAVISHNU_INGESTION_ROOTS",
-    roots,
+    kinds.paths().optional(),
     "Folders that may be ingested, separated by commas (default: any that the process can read " +
       "while it listens on loopback, none otherwise)",
     "ingestion.roots",
@@ -101,9 +94,4 @@ export function readIngestionConfig(sources: ConfigSources = configSources()) {
     roots: values.roots ?? (isLoopback(values.host) ? undefined : []),
     postgres: postgresConfig(values, "ingestion"),
   };
-}
-
-/** Whoever reaches the process from this machine could read its files anyway; others could not. */
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
 }

@@ -1,23 +1,4 @@
-import { DomainError, type ErrorKind } from "../../shared/errors.ts";
-
-/** A folder that cannot be ingested. */
-export class PathRefusedError extends DomainError {
-  override readonly name = "PathRefusedError";
-
-  constructor(
-    kind: Extract<ErrorKind, "invalid_argument" | "not_found" | "permission_denied">,
-    path: string,
-    message: string,
-    cause?: unknown,
-  ) {
-    super(kind, "PATH_REFUSED", message, {
-      facts: { path },
-      // So that a client that knows only field errors finds the field.
-      violations: kind === "invalid_argument" ? [{ field: "path", description: message }] : [],
-      cause,
-    });
-  }
-}
+import { DomainError } from "../../shared/errors.ts";
 
 export class IngestionNotFoundError extends DomainError {
   override readonly name = "IngestionNotFoundError";

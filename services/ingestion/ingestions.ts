@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { type AllowedRoots, resolveAllowedPath } from "../../shared/allowed-path.ts";
 import {
   DependencyUnavailableError,
   DomainError,
@@ -13,7 +14,6 @@ import { type IngestionView, LiveIngestion, StopRequest } from "./live-ingestion
 import { isOrphan, thisProcess } from "./owner.ts";
 import { patiently } from "./patience.ts";
 import type { Embedder, PassageStore, Work } from "./ports.ts";
-import { type AllowedRoots, resolveRepository } from "./repository-path.ts";
 import type {
   IngestionFilter,
   IngestionKey,
@@ -112,7 +112,7 @@ export class Ingestions implements AsyncDisposable {
    */
   async start(work: Work, order: IngestionOrder): Promise<LiveIngestion> {
     this.#throwIfClosing();
-    const path = await resolveRepository(order.path, this.#options.roots);
+    const path = await resolveAllowedPath(order.path, this.#options.roots, "folder");
     const repoId = order.repoId === "" ? await this.#nameOf(work, path) : order.repoId;
     const { settings } = order;
     const id = newId();

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { resolveAllowedPath } from "../../shared/allowed-path.ts";
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { createLogger, type Logger } from "../../shared/logging.ts";
@@ -10,11 +11,12 @@ import { BridgeStatusReader } from "./bridge-status.ts";
 import type { SessionBuddyConfig } from "./config.ts";
 import { DuckDbRecordStore } from "./duckdb-store.ts";
 import { createEmbedder } from "./embedding-client.ts";
+import { RecordExport } from "./export.ts";
 import { createHandlers } from "./handlers.ts";
 import { Mirror, type MirrorOptions } from "./mirror.ts";
 import { DuckDbProjectStore } from "./project-store.ts";
 import { ReflectionSearch } from "./search.ts";
-import { SessionBuddyFile } from "./session-buddy-file.ts";
+import { SessionBuddyFiles } from "./session-buddy-files.ts";
 import { DuckDbSideIndex } from "./side-index-store.ts";
 import { type Embedder, VectorIndexing, type VectorIndexingOptions } from "./vector-indexing.ts";
 import { WallTime } from "./wall-time.ts";
@@ -42,12 +44,16 @@ export async function createApp(
   const stateDir = join(config.dataDir, "session-buddy");
   const health = new HealthRegistry();
   const wallTime = new WallTime(config.timeZone);
-  const file = new SessionBuddyFile({
-    path: config.file,
-    snapshotDirectory: join(stateDir, "snapshots"),
-    logger,
-  });
-  const store = new DuckDbRecordStore(file, wallTime);
+  const reading = { snapshotDirectory: join(stateDir, "snapshots"), logger };
+  const { graphFiles } = config;
+  const files = new SessionBuddyFiles({ ...reading, path: config.file, graphFiles, create: true });
+  const filesAt = async (path: string) =>
+    new SessionBuddyFiles({
+      ...reading,
+      path: await resolveAllowedPath(path, config.roots, "file"),
+      create: false,
+    });
+  const store = new DuckDbRecordStore(files, wallTime);
 
   const embedder = overrides.embedder ?? openEmbedder(config, opening);
   const { index, fault } = await openSideIndex(join(stateDir, "side-index.duckdb"), logger);
@@ -84,8 +90,12 @@ export async function createApp(
         SessionBuddyService,
         createHandlers({
           mirror,
-          projects: new DuckDbProjectStore(file, wallTime),
+          projects: new DuckDbProjectStore(files.main, wallTime),
           search: new ReflectionSearch(mirror, indexing),
+          exports: new RecordExport(),
+          files,
+          filesAt,
+          wallTime,
           status: new BridgeStatusReader(store, mirror, indexing, fault),
         }),
       ),

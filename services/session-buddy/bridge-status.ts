@@ -46,12 +46,13 @@ export class BridgeStatusReader {
     // A copy of a file that is free again and has not changed is the file.
     const direct = holder === undefined && !status.stale;
     const unwritable = contents?.unwritableIndexes ?? [];
-    const unread = contents?.unreadEras ?? [];
+    const faults = contents?.faults ?? 0;
     const messages = [
       status.fault,
       holder === undefined ? "" : lockedMessage(holder, status.snapshotAgeMs),
       status.readable && status.stale ? "the file has changed since it was read" : "",
-      unread.length > 0 ? `records of layouts ${unread.join(", ")} are not read` : "",
+      ...(contents?.unreadFiles ?? []).map(({ why }) => why),
+      faults > 0 ? `${faults} rows are no records; ExportRecords names them` : "",
       unwritable.length > 0
         ? `not written, because of its HNSW indexes: ${unwritable.join(", ")}`
         : "",

@@ -16,6 +16,7 @@ const record: StoredRecord = {
   createMicros: undefined,
   updateMicros: undefined,
   era: "F",
+  origins: [],
 };
 const draft: Draft = {
   kind: "insight",

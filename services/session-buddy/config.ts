@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { isLoopback } from "../../shared/allowed-path.ts";
 import {
   type ConfigSources,
   configSources,
@@ -36,6 +37,20 @@ export const sessionBuddySettings = {
     "Time zone of the machine where Session-Buddy runs; this machine's when not set",
     "session_buddy.time_zone",
   ),
+  graphFiles: setting(
+    "MAHAVISHNU_SESSION_BUDDY_GRAPH_FILES",
+    kinds.paths().optional(),
+    "Session-Buddy's knowledge graph files, separated by commas (default: " +
+      "`knowledge_graph*.duckdb` beside its DuckDB file)",
+    "session_buddy.graph_files",
+  ),
+  roots: setting(
+    "MAHAVISHNU_SESSION_BUDDY_ROOTS",
+    kinds.paths().optional(),
+    "Folders whose DuckDB files ExportRecords may read beside the configured one, separated by " +
+      "commas (default: any that the process can read while it listens on loopback, none otherwise)",
+    "session_buddy.roots",
+  ),
   embeddingAddress: setting(
     "MAHAVISHNU_EMBEDDING_ADDRESS",
     kinds.address().default("127.0.0.1:50054"),
@@ -58,6 +73,7 @@ export function readSessionBuddyConfig(
   return {
     ...values,
     file: values.file ?? join(values.dataDir, "session-buddy", "reflection.duckdb"),
+    roots: values.roots ?? (isLoopback(values.host) ? undefined : []),
     timeZone: values.timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
   };
 }

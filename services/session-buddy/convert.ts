@@ -13,6 +13,9 @@ import {
   RecordSchema,
 } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
 import {
+  type ExportRecordsRequest,
+  type ExportRecordsResponse,
+  ExportRecordsResponseSchema,
   type GetStatusResponse,
   GetStatusResponseSchema,
   type SearchReflectionsRequest,
@@ -22,6 +25,7 @@ import {
   type StoreReflectionRequest,
 } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import type { BridgeStatus } from "./bridge-status.ts";
+import type { ExportPart } from "./export.ts";
 import { withoutMark } from "./mark.ts";
 import {
   type Draft,
@@ -32,7 +36,9 @@ import {
   type StoredRecord,
 } from "./record.ts";
 import type { SearchAnswer, SearchQuery } from "./search.ts";
+import type { TableRows } from "./store.ts";
 import { parseMetadata } from "./stored-text.ts";
+import { WallTime } from "./wall-time.ts";
 
 const longestQuery = 32 * 1024;
 const longestContent = 64 * 1024;
@@ -76,12 +82,7 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
       "must not be all zeros: it has no direction",
     );
   }
-  const kinds = new Set<RecordKind>();
-  request.kinds.forEach((message, at) => {
-    const kind = kindNames.get(message);
-    if (kind === undefined) violations.add(`kinds[${at}]`, "is no known kind");
-    else kinds.add(kind);
-  });
+  const kinds = parseKinds(violations, request.kinds);
   violations.throwIfAny();
   return {
     tenant,
@@ -92,6 +93,19 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
     minScore,
     kinds,
   };
+}
+
+function parseKinds(
+  violations: Violations,
+  messages: readonly RecordKindMessage[],
+): ReadonlySet<RecordKind> {
+  const kinds = new Set<RecordKind>();
+  messages.forEach((message, at) => {
+    const kind = kindNames.get(message);
+    if (kind === undefined) violations.add(`kinds[${at}]`, "is no known kind");
+    else kinds.add(kind);
+  });
+  return kinds;
 }
 
 /** @throws InvalidRequestError that names every wrong field. */
@@ -192,6 +206,72 @@ export function toStored(stored: { readonly id: string; readonly deduplicated: b
   return { ...stored, delivery: Delivery.WRITTEN };
 }
 
+/** @throws InvalidRequestError that names every wrong field. */
+export function parseExport(request: ExportRecordsRequest) {
+  const violations = new Violations();
+  const kinds = parseKinds(violations, request.kinds);
+  const { sourceTimeZone: zone } = request;
+  const wallTime = zone === "" ? undefined : wallTimeOf(zone);
+  violations.require(
+    zone === "" || wallTime !== undefined,
+    "source_time_zone",
+    "must be an IANA time zone such as Europe/Berlin",
+  );
+  violations.throwIfAny();
+  return { path: request.path, wallTime, kinds };
+}
+
+function wallTimeOf(zone: string): WallTime | undefined {
+  try {
+    return new WallTime(zone);
+  } catch {
+    return undefined;
+  }
+}
+
+export function toExportResponse(part: ExportPart): ExportRecordsResponse {
+  if ("begin" in part) {
+    const { begin } = part;
+    return create(ExportRecordsResponseSchema, {
+      begin: {
+        file: begin.file,
+        eras: [...begin.eras],
+        tables: begin.tables.map(toTableCount),
+        unknownTables: [...begin.unknownTables],
+        sourceTimeZone: begin.timeZone,
+        recordRows: BigInt(begin.recordRows),
+        lockHolder: holderName(begin.holder),
+        unreadFiles: begin.unreadFiles.map(({ why }) => why),
+      },
+    });
+  }
+  if ("end" in part) {
+    const { rows, records, folded, faults, leftOut } = part.end;
+    return create(ExportRecordsResponseSchema, {
+      end: {
+        rows: BigInt(rows),
+        records: BigInt(records),
+        folded: BigInt(folded),
+        faults: BigInt(faults),
+        leftOut: BigInt(leftOut),
+      },
+    });
+  }
+  return create(ExportRecordsResponseSchema, {
+    records: part.records.map(toRecord),
+    faults: part.faults.map(({ reason, ...origin }) => ({ origin, reason })),
+  });
+}
+
+function toTableCount({ file, table, era, rows }: TableRows) {
+  return { file, table, era, rows: BigInt(rows) };
+}
+
+/** For people: undefined is free, "" a program whose name nobody knows. */
+export function holderName(holder: string | undefined): string {
+  return holder === "" ? "another program" : (holder ?? "");
+}
+
 function toRecord(record: StoredRecord): RecordMessage {
   const { confidence, createMicros, updateMicros } = record;
   return create(RecordSchema, {
@@ -204,6 +284,7 @@ function toRecord(record: StoredRecord): RecordMessage {
     insightType: record.insightType,
     metadata: withoutMark(parseMetadata(record.metadata)),
     era: record.era,
+    origins: record.origins.map((origin) => ({ ...origin })),
     ...(confidence === undefined ? {} : { confidence }),
     ...(createMicros === undefined ? {} : { createTime: toTimestamp(createMicros) }),
     ...(updateMicros === undefined ? {} : { updateTime: toTimestamp(updateMicros) }),
@@ -216,7 +297,7 @@ export function toStatus(status: BridgeStatus): GetStatusResponse {
     file: status.file,
     readable: status.readable,
     eras: [...status.eras],
-    tables: status.tables.map(({ table, era, rows }) => ({ table, era, rows: BigInt(rows) })),
+    tables: status.tables.map(toTableCount),
     unknownTables: [...status.unknownTables],
     lockHolder: status.lockHolder,
     queuedWrites: 0n,

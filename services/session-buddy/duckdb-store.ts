@@ -1,9 +1,12 @@
 import { basename } from "node:path";
 import { monotonicFactory } from "ulid";
+import { DomainError } from "../../shared/errors.ts";
 import type { DuckDb } from "./duckdb.ts";
-import { readContents, recordTables, tablesOf } from "./duckdb-reading.ts";
+import { readContents, readSource, recordSources, tablesOf } from "./duckdb-reading.ts";
+import { Folding } from "./folding.ts";
 import type { Draft, StoredRecord } from "./record.ts";
 import type { SessionBuddyFile } from "./session-buddy-file.ts";
+import type { SessionBuddyFiles } from "./session-buddy-files.ts";
 import type {
   FileContents,
   ReadReport,
@@ -12,50 +15,62 @@ import type {
   Signature,
   WriteSession,
 } from "./store.ts";
-import { createV2Tables, insertV2, recordFromV2, selectV2 } from "./v2-layout.ts";
+import { createV2Tables, insertV2 } from "./v2-layout.ts";
 import type { WallTime } from "./wall-time.ts";
 
-/** The records of Session-Buddy's DuckDB file. */
+/** The records of Session-Buddy's DuckDB files. */
 export class DuckDbRecordStore implements RecordStore {
-  readonly #file: SessionBuddyFile;
+  readonly #files: SessionBuddyFiles;
   readonly #wallTime: WallTime;
   readonly #nextId = monotonicFactory();
 
-  constructor(file: SessionBuddyFile, wallTime: WallTime) {
-    this.#file = file;
+  constructor(files: SessionBuddyFiles, wallTime: WallTime) {
+    this.#files = files;
     this.#wallTime = wallTime;
   }
 
   get path(): string {
-    return this.#file.path;
+    return this.#files.main.path;
   }
 
   signature(): Promise<Signature | undefined> {
-    return this.#file.signature();
+    return this.#files.signature();
   }
 
   ensure(): Promise<void> {
-    return this.#file.ensure();
+    return this.#files.main.ensure();
   }
 
   holder(): Promise<string | undefined> {
-    return this.#file.holder();
+    return this.#files.main.holder();
   }
 
   async read(sink: RecordSink, signal?: AbortSignal): Promise<ReadReport> {
-    const { value, ...reading } = await this.#file.read(
-      (database) => this.#readAll(database, sink, signal),
+    const folding = new Folding();
+    const { value, signature, snapshot, holder } = await this.#files.main.read(
+      (database) => this.#readFile(database, this.path, folding, sink, signal),
       signal,
     );
-    return { contents: value, ...reading };
+    const beside = await this.#readBeside(folding, sink, signal);
+    return {
+      contents: together(value, beside.contents),
+      signature: [signature, ...beside.signatures].join("|"),
+      snapshot: snapshot || beside.snapshot,
+      holder,
+    };
   }
 
   async write<T>(work: (session: WriteSession) => Promise<T>, signal?: AbortSignal) {
-    const { value, signature } = await this.#file.write(async (database, current) => {
+    const { value, signature } = await this.#files.main.write(async (database, current) => {
       let changed = false;
       const result = await work({
-        signature: current,
-        read: (sink) => this.#readAll(database, sink, signal),
+        signature: await this.#files.signatureWith(current),
+        read: async (sink) => {
+          const folding = new Folding();
+          const main = await this.#readFile(database, this.path, folding, sink, signal);
+          const { contents } = await this.#readBeside(folding, sink, signal);
+          return together(main, contents);
+        },
         insert: (draft) => {
           changed = true;
           return this.#insert(database, draft);
@@ -63,35 +78,114 @@ export class DuckDbRecordStore implements RecordStore {
       });
       return { value: result, changed };
     }, signal);
-    return { result: value, signature };
+    return {
+      result: value,
+      signature: signature === undefined ? undefined : await this.#files.signatureWith(signature),
+    };
   }
 
-  async #readAll(database: DuckDb, sink: RecordSink, signal?: AbortSignal): Promise<FileContents> {
+  async #readFile(
+    database: DuckDb,
+    path: string,
+    folding: Folding,
+    sink: RecordSink,
+    signal?: AbortSignal,
+  ): Promise<FileContents> {
+    const fileName = basename(path);
     const tables = await tablesOf(database, signal);
-    for (const { name, columns } of recordTables(tables)) {
-      for await (const rows of database.chunks(selectV2(name, columns), [], signal)) {
-        await sink(rows.map((row) => recordFromV2(name, row, this.#wallTime)));
+    let faults = 0;
+    let folded = 0;
+    for (const source of recordSources(tables, fileName)) {
+      for await (const batch of readSource(database, source, fileName, this.#wallTime, signal)) {
+        const kept = batch.records.flatMap((record) => folding.fold(record) ?? []);
+        faults += batch.faults.length;
+        folded += batch.records.length - kept.length;
+        await sink(kept);
       }
     }
-    return readContents(database, tables, basename(this.path), signal);
+    return { ...(await readContents(database, tables, fileName, signal)), faults, folded };
+  }
+
+  /** A file beside that cannot be read leaves the others' records as they are. */
+  async #readBeside(folding: Folding, sink: RecordSink, signal?: AbortSignal) {
+    const contents: FileContents[] = [];
+    const signatures: Signature[] = [];
+    let snapshot = false;
+    for (const file of await this.#files.beside()) {
+      // Taken before, so that a file that changes meanwhile is read again.
+      const before = await this.#files.signatureOf(file);
+      try {
+        const reading = await file.read(
+          (database) => this.#readFile(database, file.path, folding, sink, signal),
+          signal,
+        );
+        contents.push(reading.value);
+        snapshot ||= reading.snapshot;
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        contents.push(unread(file, error));
+      }
+      signatures.push(before);
+    }
+    return { contents, signatures, snapshot };
   }
 
   async #insert(database: DuckDb, draft: Draft): Promise<StoredRecord> {
     let tables = await tablesOf(database);
-    const columns = () => tables.find(({ name }) => name === "reflections_v2")?.columns;
-    if (columns() === undefined) {
+    const reflections = () => tables.find(({ name }) => name === "reflections_v2");
+    if (reflections() === undefined) {
       await database.script(createV2Tables);
       tables = await tablesOf(database);
     }
-    const present = columns() ?? new Set<string>();
+    const columns = reflections()?.columns ?? new Map<string, string>();
     const id = this.#nextId();
-    const insert = insertV2(draft, id, Date.now() * 1_000, present, this.#wallTime);
+    const insert = insertV2(draft, id, Date.now() * 1_000, columns, this.#wallTime);
     await database.rows(insert.sql, insert.parameters);
     // Session-Buddy answers from it for a week, and would not see the new record.
     if (tables.some(({ schema, name }) => schema === "main" && name === "query_cache_l2")) {
       await database.script("delete from query_cache_l2");
     }
-    const rows = await database.rows(`${selectV2("reflections_v2", present)} where id = $1`, [id]);
-    return recordFromV2("reflections_v2", rows[0] ?? {}, this.#wallTime);
+    return await this.#inserted(database, tables, id);
   }
+
+  async #inserted(database: DuckDb, tables: Parameters<typeof recordSources>[0], id: string) {
+    const fileName = basename(this.path);
+    const source = recordSources(tables, fileName).find(
+      ({ table }) => table.name === "reflections_v2",
+    );
+    if (source === undefined) throw new Error("reflections_v2 has no columns of a record");
+    const one = { ...source, sql: `select * from (${source.sql}) where id = '${id}'` };
+    for await (const { records } of readSource(database, one, fileName, this.#wallTime)) {
+      if (records[0] !== undefined) return records[0];
+    }
+    throw new Error("the record that was inserted is not there");
+  }
+}
+
+function unread(file: SessionBuddyFile, error: DomainError): FileContents {
+  return {
+    eras: [],
+    tables: [],
+    unknownTables: [],
+    unwritableIndexes: [],
+    faults: 0,
+    folded: 0,
+    unreadFiles: [{ file: basename(file.path), why: error.message }],
+  };
+}
+
+/** The contents of all files as one; only the file itself is written. */
+function together(main: FileContents, beside: readonly FileContents[]): FileContents {
+  const all = [main, ...beside];
+  const sum = (count: (contents: FileContents) => number) =>
+    all.reduce((total, contents) => total + count(contents), 0);
+  return {
+    eras: [...new Set(all.flatMap(({ eras }) => eras))].sort(),
+    tables: all.flatMap(({ tables }) => tables),
+    unknownTables: all.flatMap(({ unknownTables }) => unknownTables),
+    unwritableIndexes: main.unwritableIndexes,
+    faults: sum(({ faults }) => faults),
+    folded: sum(({ folded }) => folded),
+    unreadFiles: all.flatMap(({ unreadFiles }) => unreadFiles),
+  };
 }

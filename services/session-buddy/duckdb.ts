@@ -5,10 +5,12 @@ import {
   blobValue,
   DOUBLE,
   type DuckDBConnection,
+  type DuckDBDataChunk,
   DuckDBInstance,
   type DuckDBResult,
   type DuckDBType,
   type DuckDBValue,
+  JSDuckDBValueConverter,
   LIST,
   listValue,
   SQLNULL,
@@ -16,8 +18,12 @@ import {
   timestampValue,
   VARCHAR,
 } from "@duckdb/node-api";
+import { createBreathe } from "./event-loop.ts";
 
 const interruptPauseMs = 20;
+/** Rows are made into objects so many, or so many characters, at a time. */
+const sliceRows = 256;
+const sliceCharacters = 1_048_576;
 
 /** Columns by name: text, numbers, bigint for BIGINT, arrays for lists, null. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -75,8 +81,9 @@ function holderOf(message: string): string | undefined {
 }
 
 /**
- * One open database. Work runs on DuckDB's own threads and rows arrive in chunks of about 2,000, so
- * that the event loop stays free. Not for calls side by side: one statement at a time.
+ * One open database. Work runs on DuckDB's own threads, and its results are made into rows in small
+ * slices with pauses, so that the event loop stays free however long the texts are. Not for calls
+ * side by side: one statement at a time.
  */
 export class DuckDb implements AsyncDisposable {
   readonly #instance: DuckDBInstance;
@@ -111,7 +118,7 @@ export class DuckDb implements AsyncDisposable {
     }
   }
 
-  /** Rows in chunks. Aborting the signal interrupts the statement. */
+  /** Rows in slices of at most 256. Aborting the signal interrupts the statement. */
   async *chunks(
     sql: string,
     parameters: readonly Parameter[] = [],
@@ -136,11 +143,15 @@ export class DuckDb implements AsyncDisposable {
         ),
       );
       unread = result;
-      const chunks = result.yieldRowObjectJs();
+      const names = result.deduplicatedColumnNames();
+      const breathe = createBreathe(signal);
       for (;;) {
-        const { done, value } = await this.#native(() => chunks.next());
-        if (done) break;
-        yield value;
+        const chunk = await this.#native(() => result.fetchChunk());
+        if (chunk === null || chunk.rowCount === 0) break;
+        for (const rows of slices(chunk, names)) {
+          yield rows;
+          await breathe();
+        }
       }
       unread = undefined;
     } catch (error) {
@@ -196,6 +207,25 @@ export class DuckDb implements AsyncDisposable {
     this.#connection.closeSync();
     this.#instance.closeSync();
   }
+}
+
+/** A chunk holds some 2,000 rows, of which one alone may be a megabyte. */
+function* slices(chunk: DuckDBDataChunk, names: readonly string[]): Generator<Row[]> {
+  let rows: Row[] = [];
+  let characters = 0;
+  for (let at = 0; at < chunk.rowCount; at++) {
+    const row: Record<string, unknown> = {};
+    chunk.convertRowValues(at, JSDuckDBValueConverter).forEach((value, column) => {
+      row[names[column] ?? ""] = value;
+      if (typeof value === "string") characters += value.length;
+    });
+    rows.push(row);
+    if (rows.length < sliceRows && characters < sliceCharacters) continue;
+    yield rows;
+    rows = [];
+    characters = 0;
+  }
+  if (rows.length > 0) yield rows;
 }
 
 function bind(value: Parameter): [DuckDBValue, DuckDBType] {

@@ -74,3 +74,14 @@ export class DimensionMismatchError extends DomainError {
     );
   }
 }
+
+/** Each export holds a copy of the files, so there may be few at a time. */
+export class TooManyExportsError extends DomainError {
+  override readonly name = "TooManyExportsError";
+
+  constructor(most: number) {
+    super("resource_exhausted", "OVERLOADED", `${most} exports run already`, {
+      retryAfterMs: 5_000,
+    });
+  }
+}

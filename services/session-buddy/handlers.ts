@@ -3,23 +3,35 @@ import { callContext } from "../../shared/rpc/call-context.ts";
 import type { ServiceImpl } from "../../shared/rpc/service.ts";
 import type { BridgeStatusReader } from "./bridge-status.ts";
 import {
+  parseExport,
   parseInsight,
   parseReflection,
   parseSearch,
+  toExportResponse,
   toSearchResponse,
   toStatus,
   toStored,
 } from "./convert.ts";
+import type { RecordExport } from "./export.ts";
 import type { Mirror } from "./mirror.ts";
 import type { DuckDbProjectStore } from "./project-store.ts";
 import { createProjectHandlers } from "./rpc/projects.ts";
 import type { ReflectionSearch } from "./search.ts";
+import type { SessionBuddyFiles } from "./session-buddy-files.ts";
+import type { WallTime } from "./wall-time.ts";
 
 export interface HandlerParts {
   readonly mirror: Mirror;
   readonly search: ReflectionSearch;
   readonly projects: DuckDbProjectStore;
   readonly status: BridgeStatusReader;
+  readonly exports: RecordExport;
+  /** The configured files. */
+  readonly files: SessionBuddyFiles;
+  /** Those of another path, where it may be read. */
+  readonly filesAt: (path: string) => Promise<SessionBuddyFiles>;
+  /** Of the configured zone. */
+  readonly wallTime: WallTime;
 }
 
 export function createHandlers(
@@ -39,6 +51,14 @@ export function createHandlers(
     async storeReflection(request, context) {
       const { tenant, signal } = callContext(context);
       return toStored(await mirror.append(parseReflection(request, tenant), signal));
+    },
+    async *exportRecords(request, context) {
+      const { tenant, signal } = callContext(context);
+      const { path, wallTime = parts.wallTime, kinds } = parseExport(request);
+      const files = path === "" ? parts.files : await parts.filesAt(path);
+      for await (const part of parts.exports.run({ files, wallTime, tenant, kinds }, signal)) {
+        yield toExportResponse(part);
+      }
     },
     async getStatus() {
       return toStatus(await status.read());

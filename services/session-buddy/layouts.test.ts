@@ -4,7 +4,7 @@ import { erasOf, recognise, type Table, unwritableIndexes } from "./layouts.ts";
 const table = (name: string, columns: string, schema = "main"): Table => ({
   schema,
   name,
-  columns: new Set(columns.split(" ")),
+  columns: new Map(columns.split(" ").map((column) => [column, "VARCHAR"])),
 });
 const collection = "id content metadata created_at updated_at embedding";
 
@@ -15,7 +15,7 @@ test("every layout is recognised by its tables", () => {
     table("default_reflections", `${collection} insight_type`),
     table("reflections_v2", "id content"),
     table("query_cache_l2", "cache_key"),
-    table("kg_entities", "id name"),
+    table("kg_entities", "id name entity_type"),
     table("shopping_list", "item"),
     table("other_reflections", "id note"),
   ];

@@ -1,8 +1,9 @@
-/** A table with the names of its columns. */
+/** A table with its columns. */
 export interface Table {
   readonly schema: string;
   readonly name: string;
-  readonly columns: ReadonlySet<string>;
+  /** DuckDB's type by name. */
+  readonly columns: ReadonlyMap<string, string>;
 }
 
 export interface RecognisedTable {
@@ -57,6 +58,16 @@ const shared = new Set([
 
 const graph = new Set(["kg_entities", "kg_relationships"]);
 
+/** Without these a table of this name is somebody else's. */
+const requiredColumns: Readonly<Record<string, readonly string[]>> = {
+  conversations: ["id", "content"],
+  reflections: ["id", "content"],
+  conversations_v2: ["id", "content"],
+  reflections_v2: ["id", "content"],
+  kg_entities: ["id", "name", "entity_type"],
+  kg_relationships: ["from_entity", "to_entity", "relation_type"],
+};
+
 /** Tables that hold records, by layout. */
 const collectionTable = /^[A-Za-z0-9_]+_(conversations|reflections)$/;
 const collectionColumns = ["id", "content", "metadata", "created_at", "embedding"];
@@ -72,7 +83,7 @@ export function recognise(tables: readonly Table[], fileName: string): Recognise
 
 function eraOf(table: Table, collectionEra: string, sharedEra: string): string {
   if (table.schema === "vectors") return has(table, ["id", "vector", "metadata"]) ? "B" : "";
-  if (table.schema !== "main") return "";
+  if (table.schema !== "main" || !has(table, requiredColumns[table.name] ?? [])) return "";
   if (eraF.has(table.name)) return "F";
   if (graph.has(table.name)) return "KG";
   if (eraA.has(table.name)) return "A";

@@ -1,6 +1,6 @@
 import { contentHash } from "../../shared/hash.ts";
 import type { Draft, JsonObject, JsonValue } from "./record.ts";
-import { parseMetadata } from "./stored-text.ts";
+import { isJsonObject, parseMetadata } from "./stored-text.ts";
 
 /** The one key of a record's metadata under which stands what is only ours. */
 const key = "mahavishnu";
@@ -32,7 +32,7 @@ export function markFor(draft: Draft): JsonObject {
 export function markOf(metadata: string): Mark {
   if (!metadata.includes(key)) return unmarked;
   const mark = parseMetadata(metadata)[key];
-  return isObject(mark)
+  return isJsonObject(mark)
     ? { tenant: text(mark["tenant"]), requestId: text(mark["request_id"]) }
     : unmarked;
 }
@@ -40,11 +40,7 @@ export function markOf(metadata: string): Mark {
 /** What of the metadata is for callers. An entry of that name that is no mark stays. */
 export function withoutMark(metadata: JsonObject): JsonObject {
   const { [key]: mark, ...others } = metadata;
-  return isObject(mark) ? others : metadata;
-}
-
-function isObject(value: JsonValue | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isJsonObject(mark) ? others : metadata;
 }
 
 function text(value: JsonValue | undefined): string {

@@ -34,8 +34,8 @@ interface Image {
 /** What answers a search. */
 export interface View {
   readonly catalogue: Catalogue;
-  /** True when the file has changed since. */
-  readonly stale: boolean;
+  /** Why this may be behind the file; empty: it is not. */
+  readonly staleness: readonly string[];
 }
 
 export interface MirrorStatus {
@@ -106,7 +106,15 @@ export class Mirror implements AsyncDisposable {
         `${this.#store.path} is being read for the first time`,
         { retryAfterMs: 1_000 },
       );
-    return { catalogue: this.#image.catalogue, stale: !(current || (await this.#isCurrent())) };
+    const { catalogue, contents } = this.#image;
+    const stale = !(current || (await this.#isCurrent()));
+    return {
+      catalogue,
+      staleness: [
+        ...(stale ? ["Session-Buddy's file has changed since it was read"] : []),
+        ...contents.unreadFiles.map(({ why }) => why),
+      ],
+    };
   }
 
   /**

@@ -11,6 +11,23 @@ export const insightTypes = [
 ] as const;
 export type InsightType = (typeof insightTypes)[number];
 
+/** A row that a record was read from. */
+export interface Origin {
+  /** `A` to `F` or `KG`. */
+  readonly era: string;
+  /** The file's name, without its folder. */
+  readonly file: string;
+  /** With its schema where that is not `main`. */
+  readonly table: string;
+  readonly id: string;
+}
+
+/** A row that is no record, and why. */
+export interface RowFault extends Origin {
+  /** For people. */
+  readonly reason: string;
+}
+
 /** A record of Session-Buddy, of whatever layout, in one form. */
 export interface StoredRecord {
   readonly id: string;
@@ -32,6 +49,8 @@ export interface StoredRecord {
   readonly updateMicros: number | undefined;
   /** The layout it was read from, `A` to `F` or `KG`. */
   readonly era: string;
+  /** The rows that say the same: first the one it was read from, then those of other layouts. */
+  readonly origins: readonly Origin[];
 }
 
 /** An insight or reflection that somebody wants stored; its fields are checked already. */

@@ -54,8 +54,9 @@ export class ReflectionSearch {
 
   /** @throws StoreUnavailableError, DimensionMismatchError */
   async search(query: SearchQuery, signal?: AbortSignal): Promise<SearchAnswer> {
-    const { catalogue, stale } = await this.#mirror.view(signal);
-    const staleness = stale ? ["Session-Buddy's file has changed since it was read"] : [];
+    const view = await this.#mirror.view(signal);
+    const { catalogue } = view;
+    const staleness = [...view.staleness];
     const similarities = await this.#similarities(query, catalogue, staleness, signal);
     return { hits: rank(query, catalogue, similarities), staleness };
   }

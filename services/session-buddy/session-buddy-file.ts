@@ -1,6 +1,6 @@
-import { link, mkdir, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
-import pLimit from "p-limit";
+import { link, mkdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import pLimit, { type LimitFunction } from "p-limit";
 import { DomainError } from "../../shared/errors.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
@@ -8,8 +8,11 @@ import { DuckDb, DuckDbError } from "./duckdb.ts";
 import { unwritableIndexesOf } from "./duckdb-reading.ts";
 import { StoreLockedError, StoreUnavailableError, UnwritableIndexError } from "./errors.ts";
 import {
+  EmptyFileError,
+  openSnapshot,
   pairState,
   removeAbandonedSnapshots,
+  type Snapshot,
   SnapshotUnsteadyError,
   signatureOf,
   takeSnapshot,
@@ -27,7 +30,26 @@ export interface SessionBuddyFileOptions {
   readonly path: string;
   /** Where copies of a held file are made. */
   readonly snapshotDirectory: string;
+  /** Whether it is made where there is none. */
+  readonly create: boolean;
   readonly logger: Logger;
+}
+
+/**
+ * One piece of work at a time for each file in this process: DuckDB's lock on a file belongs to the
+ * whole process, and closing another descriptor of the file would drop that lock.
+ */
+const turns = new Map<string, LimitFunction>();
+
+async function inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const real = await realpath(path).catch(() => resolve(path));
+  const turn = turns.get(real) ?? pLimit(1);
+  turns.set(real, turn);
+  try {
+    return await turn(work);
+  } finally {
+    if (turn.activeCount + turn.pendingCount === 0) turns.delete(real);
+  }
 }
 
 export interface Reading<T> {
@@ -47,12 +69,6 @@ export interface Reading<T> {
 export class SessionBuddyFile {
   readonly path: string;
   readonly #options: SessionBuddyFileOptions;
-  /**
-   * One at a time: DuckDB's lock on the file belongs to the whole process, and reading the file
-   * with another descriptor while it is open would drop that lock.
-   */
-  readonly #turn = pLimit(1);
-
   constructor(options: SessionBuddyFileOptions) {
     this.path = options.path;
     this.#options = options;
@@ -76,6 +92,28 @@ export class SessionBuddyFile {
     return this.#exclusive("read", () => this.#read(work, signal), signal);
   }
 
+  /** A copy of the file for work that takes long; whoever takes it disposes it. */
+  copy(signal?: AbortSignal): Promise<Snapshot> {
+    return this.#exclusive(
+      "read",
+      async () => {
+        if (this.#options.create) await this.#ensure();
+        return await takeSnapshot(this.path, this.#options.snapshotDirectory, signal);
+      },
+      signal,
+    );
+  }
+
+  /** Whoever opens it closes it, before the copy is disposed. */
+  openCopy(copy: Snapshot): Promise<DuckDb> {
+    return this.#translated("read", () => openSnapshot(copy));
+  }
+
+  /** The domain error for what went wrong with a copy; anything else as it is. */
+  errorOf(error: unknown): unknown {
+    return toDomainError(error, this.path, "read");
+  }
+
   /**
    * Runs `work` in a transaction while nobody else can use the file. When it says that it changed
    * something, that is durable and checkpointed when this resolves. The signature is that of the
@@ -94,7 +132,7 @@ export class SessionBuddyFile {
 
   /** Who holds the file now: undefined when it is free, "" when nobody knows the name. */
   holder(): Promise<string | undefined> {
-    return this.#turn(async () => {
+    return inTurn(this.path, async () => {
       try {
         await using _database = await DuckDb.open(this.path, "read");
         return undefined;
@@ -142,7 +180,7 @@ export class SessionBuddyFile {
     work: (database: DuckDb) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<Reading<T>> {
-    await this.#ensure();
+    if (this.#options.create) await this.#ensure();
     const direct = await this.#openFree();
     if (direct instanceof DuckDb) {
       await using database = direct;
@@ -151,7 +189,7 @@ export class SessionBuddyFile {
     }
     const { holder } = direct;
     await using copy = await takeSnapshot(this.path, this.#options.snapshotDirectory, signal);
-    await using database = await DuckDb.open(copy.path, "read");
+    await using database = await openSnapshot(copy);
     return { value: await work(database), signature: copy.signature, snapshot: true, holder };
   }
 
@@ -219,7 +257,7 @@ export class SessionBuddyFile {
   }
 
   #exclusive<T>(done: Done, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#turn(() => {
+    return inTurn(this.path, () => {
       signal?.throwIfAborted();
       return this.#translated(done, work, signal);
     });
@@ -258,6 +296,7 @@ function toDomainError(error: unknown, path: string, done: Done): unknown {
   if (error instanceof SnapshotUnsteadyError) {
     return failed("another program holds it and keeps changing it");
   }
+  if (error instanceof EmptyFileError) return failed("it is empty");
   if (error instanceof DuckDbError) {
     if (error.fault === "locked" && done === "written") {
       return new StoreLockedError(error.holder, error);

@@ -1,6 +1,7 @@
 import { constants, copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { sleep } from "../../shared/lifecycle.ts";
+import { DuckDb } from "./duckdb.ts";
 
 /** A busy writer is waited for this often, this long each time. */
 const attempts = 5;
@@ -53,6 +54,11 @@ export class SnapshotUnsteadyError extends Error {
   override readonly name = "SnapshotUnsteadyError";
 }
 
+/** A file of no bytes: its maker has only begun, or was killed. */
+export class EmptyFileError extends Error {
+  override readonly name = "EmptyFileError";
+}
+
 /**
  * Copies database and log together. The log alone holds what was not checkpointed yet, and it may
  * grow meanwhile: its beginning is a state that was committed. Any other change starts again.
@@ -73,6 +79,7 @@ export async function takeSnapshot(
       await remove();
       await mkdir(own, { recursive: true, mode: 0o700 });
       const before = await pairState(path);
+      if (before.database?.size === 0n) throw new EmptyFileError(`${path} is empty`);
       await copyFile(path, copy, constants.COPYFILE_FICLONE);
       if (before.log !== undefined) await copyLog(path, copy);
       const after = await pairState(path);
@@ -90,6 +97,11 @@ export async function takeSnapshot(
 }
 
 let taken = 0;
+
+/** @throws DuckDbError */
+export function openSnapshot(copy: Snapshot): Promise<DuckDb> {
+  return DuckDb.open(copy.path, "read");
+}
 
 /** The log may be gone by now, after a checkpoint; the state afterwards tells. */
 async function copyLog(path: string, copy: string): Promise<void> {

@@ -1,19 +1,32 @@
 import type { Draft, StoredRecord } from "./record.ts";
 
-/** What a file holds beside its records. */
+/** What a file, and those beside it, hold beside their records. */
 export interface FileContents {
   /** Layouts found, `A` to `F` and `KG`, in order. */
   readonly eras: readonly string[];
   readonly tables: readonly TableRows[];
   /** Tables that no known layout has. */
   readonly unknownTables: readonly string[];
-  /** Known layouts whose records are not read. */
-  readonly unreadEras: readonly string[];
   /** Names of indexes that this program must not write to. */
   readonly unwritableIndexes: readonly string[];
+  /** Rows of record tables that are no records. */
+  readonly faults: number;
+  /** Records that another layout has too; counted once. */
+  readonly folded: number;
+  /** Files beside this one that cannot be read, with why. */
+  readonly unreadFiles: readonly UnreadFile[];
+}
+
+export interface UnreadFile {
+  /** Its name, without its folder. */
+  readonly file: string;
+  /** For people. */
+  readonly why: string;
 }
 
 export interface TableRows {
+  /** The name of the file that it is in. */
+  readonly file: string;
   /** With its schema where that is not `main`. */
   readonly table: string;
   /** Empty: unknown. */
@@ -24,16 +37,16 @@ export interface TableRows {
 /** Takes records as they are read; the next ones are read when it resolves. */
 export type RecordSink = (records: readonly StoredRecord[]) => Promise<void>;
 
-/** A version of the file: equal when nothing was written between. */
+/** A version of the files: equal when nothing was written between. */
 export type Signature = string;
 
 export interface ReadReport {
   readonly contents: FileContents;
   /** The version that was read. */
   readonly signature: Signature;
-  /** True when the file was held and a copy was read. */
+  /** True when a file was held and a copy was read. */
   readonly snapshot: boolean;
-  /** Who held it, where known. */
+  /** Who held the file itself, where known. */
   readonly holder: string | undefined;
 }
 
@@ -48,14 +61,14 @@ export interface WriteSession {
 }
 
 /**
- * Session-Buddy's file. Other programs write it too and hold it while they run, so nothing keeps
- * it open: each call opens, works and closes, one call at a time. Errors are domain errors of
- * errors.ts.
+ * Session-Buddy's file, and those that its versions put beside it. Other programs write them too
+ * and hold them while they run, so nothing keeps one open: each call opens, works and closes, one
+ * call at a time. Errors are domain errors of errors.ts.
  */
 export interface RecordStore {
   /** The file's path, for people. */
   readonly path: string;
-  /** Undefined where there is no file. Costs two stat calls; opens nothing. */
+  /** Undefined where there is no file. Costs a look at the folder; opens nothing. */
   signature(): Promise<Signature | undefined>;
   /** Makes the file where there is none (or an empty one), whole or not at all. */
   ensure(): Promise<void>;

@@ -27,20 +27,33 @@ export function decodeStoredText(stored: string): string {
 
 const replacement = Buffer.from("\ufffd", "utf8");
 
+/** JSON as stored, unwrapped where it is JSON in a JSON text; undefined where it is no JSON. */
+export function parseStoredJson(stored: string): JsonValue | undefined {
+  let value: JsonValue = stored;
+  for (let depth = 0; depth < deepest && typeof value === "string"; depth++) {
+    try {
+      value = JSON.parse(value) as JsonValue;
+    } catch {
+      return depth === 0 ? undefined : value;
+    }
+  }
+  return value;
+}
+
+const deepest = 3;
+
 /**
  * Metadata as stored, as an object. JSON inside JSON is unwrapped; a value that is no object stands
  * under `value`; text that is no JSON is kept under `unparsed_text`, so that nothing is hidden.
  */
 export function parseMetadata(stored: string): JsonObject {
   if (stored.trim() === "") return {};
-  let value: JsonValue = stored;
-  for (let depth = 0; depth < 3 && typeof value === "string"; depth++) {
-    try {
-      value = JSON.parse(value) as JsonValue;
-    } catch {
-      return depth === 0 ? { unparsed_text: stored } : { value };
-    }
-  }
+  const value = parseStoredJson(stored);
+  if (value === undefined) return { unparsed_text: stored };
   if (value === null) return {};
-  return typeof value === "object" && !Array.isArray(value) ? value : { value };
+  return isJsonObject(value) ? value : { value };
+}
+
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

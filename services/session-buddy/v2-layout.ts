@@ -1,7 +1,7 @@
-import type { Parameter, Row } from "./duckdb.ts";
+import type { Parameter } from "./duckdb.ts";
+import { columnSource, type Layout } from "./layout.ts";
 import { markFor } from "./mark.ts";
-import type { Draft, JsonObject, RecordKind, StoredRecord } from "./record.ts";
-import { decodeStoredText } from "./stored-text.ts";
+import type { Draft, JsonObject } from "./record.ts";
 import type { WallTime } from "./wall-time.ts";
 
 /**
@@ -60,52 +60,30 @@ create table if not exists reflections_v2 (
 );
 `;
 
-/** The tables of this layout that hold records. */
-export const v2RecordTables = ["conversations_v2", "reflections_v2"] as const;
+const columns = {
+  tags: "tags",
+  project: "project",
+  collection: "namespace",
+  insightType: "insight_type",
+  confidence: "confidence_score",
+  metadata: "metadata",
+  created: ["created_at", "timestamp"],
+  updated: "updated_at",
+};
 
-/** Without these a table of this name is another one. */
-export const v2RequiredColumns = ["id", "content"] as const;
-
-/** Reads a record table; columns that an older file lacks are null. */
-export function selectV2(table: string, columns: ReadonlySet<string>): string {
-  const column = (name: string) => (columns.has(name) ? `"${name}"` : "null");
-  const time = (name: string) => `epoch_us(try_cast(${column(name)} as timestamp)) as "${name}"`;
-  return `select id, content, ${column("tags")} as tags, ${column("project")} as project,
-    ${column("namespace")} as namespace, ${column("insight_type")} as insight_type,
-    try_cast(${column("confidence_score")} as double) as confidence_score,
-    ${column("metadata")}::varchar as metadata,
-    ${time("timestamp")}, ${time("created_at")}, ${time("updated_at")}
-  from main.${table}`;
-}
-
-export function recordFromV2(table: string, row: Row, wallTime: WallTime): StoredRecord {
-  const insightType = text(row["insight_type"]);
-  const kind: RecordKind =
-    table === "conversations_v2" ? "conversation" : insightType === "" ? "reflection" : "insight";
-  const time = (name: string) => {
-    const micros = row[name];
-    return typeof micros === "bigint" ? wallTime.toMicros(micros) : undefined;
-  };
-  const confidence = row["confidence_score"];
-  return {
-    id: text(row["id"]),
-    kind,
-    content: decodeStoredText(text(row["content"])),
-    tags: Array.isArray(row["tags"]) ? row["tags"].map((tag) => decodeStoredText(text(tag))) : [],
-    project: decodeStoredText(text(row["project"])),
-    collection: text(row["namespace"]),
-    insightType,
-    confidence: typeof confidence === "number" ? confidence : undefined,
-    metadata: text(row["metadata"]),
-    createMicros: time("created_at") ?? time("timestamp"),
-    updateMicros: time("updated_at"),
-    era: "F",
-  };
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
+/** F, since June 2026: two tables for all collections. */
+export const v2Layout: Layout = {
+  sourcesOf(tables, era) {
+    if (era !== "F") return [];
+    return tables.flatMap((table) => {
+      if (table.name === "conversations_v2") {
+        return [columnSource({ era, table, kind: "conversation", columns })];
+      }
+      if (table.name !== "reflections_v2") return [];
+      return [columnSource({ era, table, kind: "reflection", columns })];
+    });
+  },
+};
 
 /**
  * A row of reflections_v2 as Session-Buddy's own store_insight and store_reflection would write it.
@@ -117,7 +95,7 @@ export function insertV2(
   draft: Draft,
   id: string,
   nowMicros: number,
-  columns: ReadonlySet<string>,
+  columns: ReadonlyMap<string, string>,
   wallTime: WallTime,
 ): { sql: string; parameters: Parameter[] } {
   const now = { wallMicros: wallTime.fromMicros(nowMicros) };

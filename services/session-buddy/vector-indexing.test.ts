@@ -35,6 +35,7 @@ function record(id: string, content: string): StoredRecord {
     createMicros: undefined,
     updateMicros: undefined,
     era: "F",
+    origins: [],
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { WallTime } from "./wall-time.ts";
+import { parseUtc, WallTime } from "./wall-time.ts";
 
 const micros = (iso: string) => Date.parse(iso) * 1_000;
 const wall = (local: string) => BigInt(Date.parse(`${local}Z`)) * 1_000n;
@@ -32,4 +32,19 @@ test("DuckDB's infinity is no time", () => {
 
 test("an unknown zone is refused", () => {
   expect(() => new WallTime("Mars/Olympus")).toThrow(RangeError);
+});
+
+test.each([
+  ["2026-07-01T04:07:00.123456+00:00", "2026-07-01T04:07:00.123Z"],
+  ["2026-07-01 04:07:00+02", "2026-07-01T02:07:00Z"],
+  ["2026-07-01T04:07:00Z", "2026-07-01T04:07:00Z"],
+  ["2026-07-01 04:07:00", "2026-07-01T11:07:00Z"],
+])("as text: %s is %s", (text, instant) => {
+  const time = new WallTime("America/Los_Angeles").parse(text) ?? 0;
+  expect(Math.floor(time / 1_000)).toBe(Date.parse(instant));
+});
+
+test("a text that is no time is none; without an offset UTC is meant where it is known", () => {
+  expect(new WallTime("UTC").parse("yesterday")).toBeUndefined();
+  expect(parseUtc("2026-07-01T04:07:00")).toBe(micros("2026-07-01T04:07:00Z"));
 });

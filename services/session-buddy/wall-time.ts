@@ -27,12 +27,39 @@ export class WallTime {
     }
   }
 
+  /** A time as text, ISO 8601: real time where it names an offset, else this zone's. */
+  parse(text: string): number | undefined {
+    return parseReal(text) ?? parsePlain(text, this.zone);
+  }
+
   /** What the clock of the zone shows, as microseconds as if it were UTC. */
   fromMicros(micros: number): bigint {
     const shown = Temporal.Instant.fromEpochNanoseconds(BigInt(micros) * 1_000n)
       .toZonedDateTimeISO(this.zone)
       .toPlainDateTime();
     return shown.toZonedDateTime("UTC").epochNanoseconds / 1_000n;
+  }
+}
+
+/** A time as text, ISO 8601; one without an offset is UTC. Microseconds since 1970. */
+export function parseUtc(text: string): number | undefined {
+  return parseReal(text) ?? parsePlain(text, "UTC");
+}
+
+function parseReal(text: string): number | undefined {
+  try {
+    return Number(Temporal.Instant.from(text).epochNanoseconds / 1_000n);
+  } catch {
+    return undefined;
+  }
+}
+
+function parsePlain(text: string, zone: string): number | undefined {
+  try {
+    const zoned = Temporal.PlainDateTime.from(text).toZonedDateTime(zone);
+    return Number(zoned.epochNanoseconds / 1_000n);
+  } catch {
+    return undefined;
   }
 }
 

@@ -102,6 +102,14 @@ export declare type Record = Message<"mahavishnu.sessionbuddy.v1.Record"> & {
    * @generated from field: string era = 12;
    */
   era: string;
+
+  /**
+   * The rows that it was read from: first the one whose fields these are, then those of other
+   * layouts that say the same (same words, kind, project).
+   *
+   * @generated from field: repeated mahavishnu.sessionbuddy.v1.Origin origins = 13;
+   */
+  origins: Origin[];
 };
 
 /**
@@ -109,6 +117,47 @@ export declare type Record = Message<"mahavishnu.sessionbuddy.v1.Record"> & {
  * Use `create(RecordSchema)` to create a new message.
  */
 export declare const RecordSchema: GenMessage<Record>;
+
+/**
+ * A row that a record was read from.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.Origin
+ */
+export declare type Origin = Message<"mahavishnu.sessionbuddy.v1.Origin"> & {
+  /**
+   * Its layout: `A` to `F` or `KG`.
+   *
+   * @generated from field: string era = 1;
+   */
+  era: string;
+
+  /**
+   * The name of its file, without the folder.
+   *
+   * @generated from field: string file = 2;
+   */
+  file: string;
+
+  /**
+   * Its table, with its schema where that is not `main`.
+   *
+   * @generated from field: string table = 3;
+   */
+  table: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string id = 4;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.Origin.
+ * Use `create(OriginSchema)` to create a new message.
+ */
+export declare const OriginSchema: GenMessage<Origin>;
 
 /**
  * What kind of thing a record of Session-Buddy is.

@@ -5,7 +5,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Vector } from "../../type/v1/vector_pb.js";
-import type { Delivery, Record, RecordKind } from "./record_pb.js";
+import type { Delivery, Origin, Record, RecordKind } from "./record_pb.js";
 import type { ProjectDependency, ProjectGroup } from "./project_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -363,6 +363,15 @@ export declare type ExportRecordsRequest = Message<"mahavishnu.sessionbuddy.v1.E
    * @generated from field: repeated mahavishnu.sessionbuddy.v1.RecordKind kinds = 2;
    */
   kinds: RecordKind[];
+
+  /**
+   * The file to read instead of the configured one, an absolute path on the bridge's machine, with
+   * what Session-Buddy's versions put beside it. It must lie in the folders that the bridge may
+   * read. Empty: the configured one.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
 };
 
 /**
@@ -372,17 +381,38 @@ export declare type ExportRecordsRequest = Message<"mahavishnu.sessionbuddy.v1.E
 export declare const ExportRecordsRequestSchema: GenMessage<ExportRecordsRequest>;
 
 /**
- * Some records.
+ * A part of an export: `begin` first, then records and faults, `end` last.
  *
  * @generated from message mahavishnu.sessionbuddy.v1.ExportRecordsResponse
  */
 export declare type ExportRecordsResponse = Message<"mahavishnu.sessionbuddy.v1.ExportRecordsResponse"> & {
   /**
-   * 1 to 500 records, by era and id.
+   * Up to 500 records and about a megabyte, newest layout of a file first, in the order of its rows.
    *
    * @generated from field: repeated mahavishnu.sessionbuddy.v1.Record records = 1;
    */
   records: Record[];
+
+  /**
+   * Rows that are no records.
+   *
+   * @generated from field: repeated mahavishnu.sessionbuddy.v1.RowFault faults = 2;
+   */
+  faults: RowFault[];
+
+  /**
+   * What is going to be read; in the first message only.
+   *
+   * @generated from field: mahavishnu.sessionbuddy.v1.ExportBegin begin = 3;
+   */
+  begin?: ExportBegin | undefined;
+
+  /**
+   * What was read; in the last message only. A stream without it is not whole.
+   *
+   * @generated from field: mahavishnu.sessionbuddy.v1.ExportEnd end = 4;
+   */
+  end?: ExportEnd | undefined;
 };
 
 /**
@@ -390,6 +420,150 @@ export declare type ExportRecordsResponse = Message<"mahavishnu.sessionbuddy.v1.
  * Use `create(ExportRecordsResponseSchema)` to create a new message.
  */
 export declare const ExportRecordsResponseSchema: GenMessage<ExportRecordsResponse>;
+
+/**
+ * A row of a table of records that is no record.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.RowFault
+ */
+export declare type RowFault = Message<"mahavishnu.sessionbuddy.v1.RowFault"> & {
+  /**
+   * Where it is. The id is empty where the table as a whole cannot be read.
+   *
+   * @generated from field: mahavishnu.sessionbuddy.v1.Origin origin = 1;
+   */
+  origin?: Origin | undefined;
+
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.RowFault.
+ * Use `create(RowFaultSchema)` to create a new message.
+ */
+export declare const RowFaultSchema: GenMessage<RowFault>;
+
+/**
+ * What is going to be read.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.ExportBegin
+ */
+export declare type ExportBegin = Message<"mahavishnu.sessionbuddy.v1.ExportBegin"> & {
+  /**
+   * The file, as a real path.
+   *
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * The layouts found, in order.
+   *
+   * @generated from field: repeated string eras = 2;
+   */
+  eras: string[];
+
+  /**
+   * Rows per table, of this file and of those beside it.
+   *
+   * @generated from field: repeated mahavishnu.sessionbuddy.v1.TableCount tables = 3;
+   */
+  tables: TableCount[];
+
+  /**
+   * Tables that no known layout has; they are not read.
+   *
+   * @generated from field: repeated string unknown_tables = 4;
+   */
+  unknownTables: string[];
+
+  /**
+   * The time zone in which local times are read.
+   *
+   * @generated from field: string source_time_zone = 5;
+   */
+  sourceTimeZone: string;
+
+  /**
+   * Rows of the tables of records.
+   *
+   * @generated from field: int64 record_rows = 6;
+   */
+  recordRows: bigint;
+
+  /**
+   * The program that holds the file. Empty: it is free.
+   *
+   * @generated from field: string lock_holder = 7;
+   */
+  lockHolder: string;
+
+  /**
+   * Files beside it that cannot be read, with why.
+   *
+   * @generated from field: repeated string unread_files = 8;
+   */
+  unreadFiles: string[];
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.ExportBegin.
+ * Use `create(ExportBeginSchema)` to create a new message.
+ */
+export declare const ExportBeginSchema: GenMessage<ExportBegin>;
+
+/**
+ * What was read. `rows = records + folded + faults + left_out`.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.ExportEnd
+ */
+export declare type ExportEnd = Message<"mahavishnu.sessionbuddy.v1.ExportEnd"> & {
+  /**
+   * Rows read.
+   *
+   * @generated from field: int64 rows = 1;
+   */
+  rows: bigint;
+
+  /**
+   * Records sent.
+   *
+   * @generated from field: int64 records = 2;
+   */
+  records: bigint;
+
+  /**
+   * Rows that another layout has too; they are among the origins of a record sent.
+   *
+   * @generated from field: int64 folded = 3;
+   */
+  folded: bigint;
+
+  /**
+   * Rows that are no records.
+   *
+   * @generated from field: int64 faults = 4;
+   */
+  faults: bigint;
+
+  /**
+   * Records of kinds that were not asked for, and of other tenants.
+   *
+   * @generated from field: int64 left_out = 5;
+   */
+  leftOut: bigint;
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.ExportEnd.
+ * Use `create(ExportEndSchema)` to create a new message.
+ */
+export declare const ExportEndSchema: GenMessage<ExportEnd>;
 
 /**
  * A group to register.
@@ -695,6 +869,13 @@ export declare type TableCount = Message<"mahavishnu.sessionbuddy.v1.TableCount"
    * @generated from field: int64 rows = 3;
    */
   rows: bigint;
+
+  /**
+   * The name of its file, without the folder.
+   *
+   * @generated from field: string file = 4;
+   */
+  file: string;
 };
 
 /**
@@ -788,7 +969,11 @@ export declare const SessionBuddyService: GenService<{
     output: typeof StoreReflectionResponseSchema;
   },
   /**
-   * Streams every record of every layout found, each once.
+   * Streams every record of every layout found, each once: those of Session-Buddy's own and the
+   * tenant's. It reads a copy made when the call begins, so that the file is held for no longer
+   * than copying takes. Rows that are no records are told one by one in the stream. Fails with
+   * UNAVAILABLE where the file cannot be read, with reason PATH_REFUSED where it must not be, and
+   * with RESOURCE_EXHAUSTED where too many exports run.
    *
    * @generated from rpc mahavishnu.sessionbuddy.v1.SessionBuddyService.ExportRecords
    */

@@ -2,7 +2,10 @@ import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { resolveRepository } from "./repository-path.ts";
+import { type AllowedRoots, resolveAllowedPath } from "./allowed-path.ts";
+
+const resolveFolder = (path: string, roots: AllowedRoots) =>
+  resolveAllowedPath(path, roots, "folder");
 
 let top: string;
 
@@ -17,13 +20,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(top, { recursive: true, force: true }));
 
-describe("resolveRepository", () => {
+describe("resolveAllowedPath", () => {
   it("resolves a folder to its real path", async () => {
-    expect(await resolveRepository(join(top, "way-in"), undefined)).toBe(join(top, "allowed/repo"));
-    expect(await resolveRepository(join(top, "way-in"), [join(top, "allowed")])).toBe(
+    expect(await resolveFolder(join(top, "way-in"), undefined)).toBe(join(top, "allowed/repo"));
+    expect(await resolveFolder(join(top, "way-in"), [join(top, "allowed")])).toBe(
       join(top, "allowed/repo"),
     );
-    expect(await resolveRepository(`${top}/allowed/`, [join(top, "allowed")])).toBe(
+    expect(await resolveFolder(`${top}/allowed/`, [join(top, "allowed")])).toBe(
       join(top, "allowed"),
     );
   });
@@ -43,7 +46,7 @@ describe("resolveRepository", () => {
   ])("refuses %s", async (_, path, root, kind) => {
     const full = path.startsWith("/") ? `${top}${path}` : path;
     const roots = root === undefined ? undefined : [join(top, root)];
-    await expect(resolveRepository(full, roots)).rejects.toMatchObject({
+    await expect(resolveFolder(full, roots)).rejects.toMatchObject({
       kind,
       reason: "PATH_REFUSED",
       facts: { path: full },
@@ -52,9 +55,17 @@ describe("resolveRepository", () => {
 
   it("refuses a path that no system takes", async () => {
     for (const path of ["/a\0b", `/${"x".repeat(5_000)}`]) {
-      await expect(resolveRepository(path, undefined)).rejects.toMatchObject({
+      await expect(resolveFolder(path, undefined)).rejects.toMatchObject({
         kind: "invalid_argument",
       });
     }
+  });
+
+  it("takes files where files are asked for", async () => {
+    const file = join(top, "allowed", "file.md");
+    expect(await resolveAllowedPath(file, [join(top, "allowed")], "file")).toBe(file);
+    await expect(resolveAllowedPath(top, undefined, "file")).rejects.toMatchObject({
+      kind: "invalid_argument",
+    });
   });
 });
