@@ -14,9 +14,10 @@ export function reportMigrations(logger: Logger, metrics: IngestionMetrics): Mig
   });
   return {
     onStart: (view) => logger.info(about(view), "migration started"),
-    onEnd: (view, error) => {
+    onEnd: (view, status, error) => {
       const facts = {
         ...about(view),
+        status,
         seconds: view.elapsedMs / 1_000,
         rows: doneOf(view.figures),
         failed_by_reason: view.figures.failedByReason,

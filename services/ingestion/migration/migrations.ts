@@ -47,7 +47,7 @@ export interface MigrationView {
 /** What the world may want to know; nothing of what is in records. */
 export interface MigrationEvents {
   onStart(view: MigrationView): void;
-  onEnd(view: MigrationView, error: unknown): void;
+  onEnd(view: MigrationView, status: MigrationEnd, error: unknown): void;
   onRetry(error: DomainError, pauseMs: number): void;
   onFault(what: string, error: unknown): void;
 }
@@ -111,7 +111,7 @@ export class Migrations implements AsyncDisposable {
       );
       const since = performance.now();
       const view = (end?: { readonly verification: Verification | undefined }): MigrationView => {
-        const elapsedMs = performance.now() - since;
+        const elapsedMs = Math.round(performance.now() - since);
         return {
           id: job.migrationId,
           source,
@@ -222,14 +222,14 @@ export class Migrations implements AsyncDisposable {
       over.abort();
       await beating;
       await this.#end(job, run, "completed", "");
-      events.onEnd(view(), undefined);
+      events.onEnd(view(), "completed", undefined);
       return verification;
     } catch (error) {
       over.abort();
       await beating;
       const { status, message } = outcomeOf(live.stop.signal, error);
       await this.#end(job, run, status, message);
-      events.onEnd(view(), error instanceof StopRequest ? undefined : error);
+      events.onEnd(view(), status, live.stop.signal.aborted ? undefined : error);
       throw error;
     } finally {
       this.#held.delete(job.migrationId);
