@@ -59,3 +59,22 @@ describe("handing over at once", () => {
     },
   );
 });
+
+describe("what the bridge holds in its own queue", () => {
+  it("is its to deliver, and told as queued", async () => {
+    const removed: string[] = [];
+    const store = {
+      takeInsights: async () => items,
+      putBack: broken,
+      waitingInsights: async () => new Set(),
+      remove: async (done: readonly OutboxItem[]) => {
+        removed.push(...done.map(({ id }) => id));
+      },
+    } as unknown as OutboxStore;
+    const bridge = { storeInsight: async () => ({ written: false }) } as unknown as Bridge;
+    const parts = { store, bridge, leaseMs: 1_000, sharing: true, logger: silentLogger() };
+    const told = await new Deliveries(parts).deliverNow(call, insights);
+    expect(told).toMatchObject([{ deliveryState: "queued" }]);
+    expect(removed).toEqual(["o1"]);
+  });
+});

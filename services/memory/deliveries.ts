@@ -9,15 +9,14 @@ import type { OutboxItem, OutboxStore } from "./store.ts";
 const nowBudgetMs = 500;
 const nowShare = 0.2;
 const workerBudgetMs = 10_000;
-/** An insight that the bridge holds in its own queue is asked about again, less and less often. */
 const firstRetryMs = 2_000;
 const lastRetryMs = 300_000;
 
 type InsightItem = Extract<OutboxItem, { kind: "insight" }>;
 
 /**
- * Hands insights to Session-Buddy. Each waits in our outbox until the bridge says that it is in
- * Session-Buddy's file. It goes under the outbox item's id, so that it arrives once however often
+ * Hands insights to Session-Buddy. Each waits in our outbox until the bridge says that it holds it:
+ * in Session-Buddy's file, or durably in the queue that it empties itself. It goes under the outbox item's id, so that it arrives once however often
  * it is sent.
  */
 export class Deliveries {
@@ -71,16 +70,21 @@ export class Deliveries {
     const items = await this.#store.takeInsights(tenant, ids, this.#leaseMs, signal);
     const share =
       call.deadline === undefined ? nowBudgetMs : remainingMs(call, Infinity) * nowShare;
-    await this.deliver(call, items.filter(isInsight), Math.min(nowBudgetMs, share));
-    return await this.#store.waitingInsights(tenant, ids, signal);
+    const budgetMs = Math.min(nowBudgetMs, share);
+    const queued = await this.deliver(call, items.filter(isInsight), budgetMs);
+    return new Set([...queued, ...(await this.#store.waitingInsights(tenant, ids, signal))]);
   }
 
-  /** Delivers items that were taken; those that did not arrive are put back. */
+  /**
+   * Delivers items that were taken; those that did not arrive are put back. Returns the memories
+   * whose insights the bridge holds in its queue.
+   */
   async deliver(
     call: Call,
     items: readonly InsightItem[],
     budgetMs = workerBudgetMs,
-  ): Promise<void> {
+  ): Promise<string[]> {
+    const queued: string[] = [];
     const until = performance.now() + budgetMs;
     for (const [index, item] of items.entries()) {
       try {
@@ -88,8 +92,8 @@ export class Deliveries {
         const { written } = await within({ ...call, tenant: item.tenant }, left, (peerCall) =>
           this.#bridge.storeInsight(peerCall, item.insight, item.id),
         );
-        if (written) await this.#store.remove([item], call.signal);
-        else await this.#store.putBack([item], retryMs(item.attempts), call.signal);
+        await this.#store.remove([item], call.signal);
+        if (!written) queued.push(item.insight.memoryId);
       } catch (error) {
         call.signal.throwIfAborted();
         const down = isDown(error);
@@ -98,9 +102,10 @@ export class Deliveries {
         // With the bridge down or busy the others would fare no better.
         const failed = down ? items.slice(index) : [item];
         await this.#store.putBack(failed, retryMs(item.attempts), call.signal);
-        if (down) return;
+        if (down) break;
       }
     }
+    return queued;
   }
 }
 

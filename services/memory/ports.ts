@@ -161,7 +161,7 @@ export interface Bridge {
   ): Promise<{ readonly hits: Hit[]; readonly stale: string | undefined }>;
   /**
    * Hands an insight over; safe to repeat under the same request id. Resolves once the bridge
-   * holds it durably: written, or in the bridge's own queue.
+   * holds it durably: `written`, or else in the bridge's own queue, from which it gets there alone.
    */
   storeInsight(
     call: PeerCall,

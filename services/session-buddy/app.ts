@@ -14,18 +14,22 @@ import { createEmbedder } from "./embedding-client.ts";
 import { RecordExport } from "./export.ts";
 import { createHandlers } from "./handlers.ts";
 import { Mirror, type MirrorOptions } from "./mirror.ts";
+import { Outbox } from "./outbox.ts";
+import { DuckDbOutboxStore } from "./outbox-store.ts";
 import { DuckDbProjectStore } from "./project-store.ts";
 import { ReflectionSearch } from "./search.ts";
 import { SessionBuddyFiles } from "./session-buddy-files.ts";
 import { DuckDbSideIndex } from "./side-index-store.ts";
 import { type Embedder, VectorIndexing, type VectorIndexingOptions } from "./vector-indexing.ts";
 import { WallTime } from "./wall-time.ts";
+import { Writing, type WritingOptions } from "./writing.ts";
 
 export interface SessionBuddyOverrides {
   readonly logger?: Logger;
   readonly embedder?: Embedder;
   /** Waits and pauses; see MirrorOptions. */
-  readonly mirror?: Partial<Omit<MirrorOptions, "store" | "onReadable" | "onChange">>;
+  readonly mirror?: Partial<Omit<MirrorOptions, "store" | "queued" | "onReadable" | "onChange">>;
+  readonly writing?: Partial<Pick<WritingOptions, "retryMs">>;
   readonly indexing?: Partial<Pick<VectorIndexingOptions, "pauseMs" | "retryMs" | "modelHoldMs">>;
 }
 
@@ -68,11 +72,13 @@ export async function createApp(
       logger,
     }),
   );
+  const { outbox, fault: outboxFault } = await openOutbox(stateDir, opening, logger);
   const mirror: Mirror = opening.use(
     "mirror",
     new Mirror({
       ...overrides.mirror,
       store,
+      queued: () => outbox?.writes ?? [],
       onChange: () => indexing.contentsChanged(),
       onReadable: (readable, why) => {
         health.set(SessionBuddyService.typeName, readable);
@@ -82,6 +88,11 @@ export async function createApp(
     }),
   );
 
+  const writing = opening.use(
+    "writing",
+    new Writing({ mirror, outbox, logger, ...overrides.writing }),
+  );
+
   const server = await startRpcServer({
     host: config.host,
     port: config.port,
@@ -89,14 +100,20 @@ export async function createApp(
       service(
         SessionBuddyService,
         createHandlers({
-          mirror,
+          writing,
           projects: new DuckDbProjectStore(files.main, wallTime),
           search: new ReflectionSearch(mirror, indexing),
           exports: new RecordExport(),
           files,
           filesAt,
           wallTime,
-          status: new BridgeStatusReader(store, mirror, indexing, fault),
+          status: new BridgeStatusReader({
+            store,
+            mirror,
+            indexing,
+            writing,
+            faults: [fault, outboxFault],
+          }),
         }),
       ),
     ],
@@ -108,8 +125,22 @@ export async function createApp(
   await store.ensure().catch((error: unknown) => logger.debug({ err: error }, "no file yet"));
   mirror.start();
   indexing.start();
+  writing.start();
   const open = opening.move();
   return { address: server.address, [Symbol.asyncDispose]: () => open[Symbol.asyncDispose]() };
+}
+
+/** Without an outbox a held file refuses what is to be written. */
+async function openOutbox(stateDir: string, resources: Resources, logger: Logger) {
+  const path = join(stateDir, "outbox.duckdb");
+  try {
+    const store = resources.use("outbox", await DuckDbOutboxStore.open(path));
+    return { outbox: await Outbox.open(store), fault: "" };
+  } catch (error) {
+    logger.error({ err: error, file: path }, "no outbox; what cannot be written is refused");
+    const fault = `the outbox ${path} cannot be opened, so nothing is stored while the file is held`;
+    return { outbox: undefined, fault };
+  }
 }
 
 function openEmbedder(config: SessionBuddyConfig, resources: Resources): Embedder {

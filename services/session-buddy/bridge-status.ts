@@ -1,6 +1,7 @@
 import type { Mirror } from "./mirror.ts";
 import type { RecordStore, TableRows } from "./store.ts";
 import type { VectorIndexing } from "./vector-indexing.ts";
+import type { Writing } from "./writing.ts";
 
 /** What the bridge sees. */
 export interface BridgeStatus {
@@ -16,33 +17,40 @@ export interface BridgeStatus {
   readonly indexedRecords: number;
   readonly totalRecords: number;
   readonly lastWriteTime: number | undefined;
+  readonly queuedWrites: number;
+  /** Undefined: none waits. */
+  readonly oldestQueuedAgeMs: number | undefined;
   /** For people: anything out of order. */
   readonly message: string;
+}
+
+export interface BridgeParts {
+  readonly store: RecordStore;
+  readonly mirror: Mirror;
+  readonly indexing: VectorIndexing;
+  readonly writing: Writing;
+  /** What could not be opened, and what that means. */
+  readonly faults: readonly string[];
 }
 
 /** Asking who holds the file takes its lock for some milliseconds, so it is asked this rarely. */
 const holderAgeMs = 5_000;
 
 export class BridgeStatusReader {
-  readonly #store: RecordStore;
-  readonly #mirror: Mirror;
-  readonly #indexing: VectorIndexing;
-  readonly #indexFault: string;
+  readonly #parts: BridgeParts;
   #holder: { readonly asked: number; readonly answer: Promise<string | undefined> } | undefined;
 
-  /** `indexFault`: why there is no side index; empty where there is one. */
-  constructor(store: RecordStore, mirror: Mirror, indexing: VectorIndexing, indexFault: string) {
-    this.#store = store;
-    this.#mirror = mirror;
-    this.#indexing = indexing;
-    this.#indexFault = indexFault;
+  constructor(parts: BridgeParts) {
+    this.#parts = parts;
   }
 
   async read(): Promise<BridgeStatus> {
+    const { store, mirror, indexing, writing, faults: missing } = this.#parts;
     const holder = await this.#holderNow();
-    const status = await this.#mirror.status();
+    const status = await mirror.status();
     const { contents } = status;
-    const catalogue = this.#mirror.catalogue;
+    const { catalogue } = mirror;
+    const { count, oldest } = writing.queue;
     // A copy of a file that is free again and has not changed is the file.
     const direct = holder === undefined && !status.stale;
     const unwritable = contents?.unwritableIndexes ?? [];
@@ -56,19 +64,21 @@ export class BridgeStatusReader {
       unwritable.length > 0
         ? `not written, because of its HNSW indexes: ${unwritable.join(", ")}`
         : "",
-      this.#indexFault,
+      ...missing,
     ];
     return {
-      file: this.#store.path,
+      file: store.path,
       readable: status.readable,
       eras: contents?.eras ?? [],
       tables: contents?.tables ?? [],
       unknownTables: contents?.unknownTables ?? [],
       lockHolder: holder === "" ? "another program" : (holder ?? ""),
       snapshotAgeMs: direct ? undefined : status.snapshotAgeMs,
-      indexedRecords: catalogue === undefined ? 0 : this.#indexing.indexedRecords(catalogue),
+      indexedRecords: catalogue === undefined ? 0 : indexing.indexedRecords(catalogue),
       totalRecords: status.records,
       lastWriteTime: status.lastWriteTime,
+      queuedWrites: count,
+      oldestQueuedAgeMs: oldest === undefined ? undefined : Math.max(0, Date.now() - oldest),
       message: messages.filter((message) => message !== "").join("; "),
     };
   }
@@ -76,7 +86,7 @@ export class BridgeStatusReader {
   async #holderNow(): Promise<string | undefined> {
     const now = performance.now();
     if (this.#holder === undefined || now - this.#holder.asked > holderAgeMs) {
-      this.#holder = { asked: now, answer: this.#store.holder() };
+      this.#holder = { asked: now, answer: this.#parts.store.holder() };
     }
     return this.#holder.answer;
   }
@@ -85,5 +95,5 @@ export class BridgeStatusReader {
 function lockedMessage(holder: string, snapshotAgeMs: number | undefined): string {
   const who = holder === "" ? "another program" : holder;
   const reading = snapshotAgeMs === undefined ? "" : "; reading goes on from a copy";
-  return `${who} holds the file${reading}; writing waits until it is free`;
+  return `${who} holds the file${reading}; writes wait until it is free`;
 }

@@ -31,26 +31,71 @@ export class Catalogue {
   readonly #tenants = new Set<string>();
   readonly #byIdentity = new Map<string, string>();
   readonly #byRequest = new Map<string, { id: string; identity: string }>();
+  /** Where records are that wait for the file, or did. */
+  readonly #queued = new Map<string, number>();
 
   /** Adds records; pauses between them, so that other calls get their turn. */
   async add(records: readonly StoredRecord[], breathe: Breathe = createBreathe()): Promise<void> {
-    for (const record of records) {
-      const found: string[] = [];
-      for (const piece of pieces(record.content)) {
-        for (const word of words(piece)) found.push(word);
-        await breathe();
-      }
-      // From here on nothing waits: a search between two records sees whole entries only.
-      this.text.add(found);
-      const hash = contentHash(record.content);
-      const { tenant, requestId } = markOf(record.metadata);
-      this.entries.push({ record, hash, tenant });
-      if (tenant !== "") this.#tenants.add(tenant);
-      if (!this.contents.has(hash) && record.content.trim() !== "") {
-        this.contents.set(hash, record.content);
-      }
-      this.#remember(record, tenant, requestId);
+    for (const record of records) await this.#add(record, breathe);
+  }
+
+  async #add(record: StoredRecord, breathe: Breathe): Promise<void> {
+    const found: string[] = [];
+    for (const piece of pieces(record.content)) {
+      for (const word of words(piece)) found.push(word);
+      await breathe();
     }
+    this.#insert(record, found);
+  }
+
+  /** Nothing waits here: a search between two records sees whole entries only. */
+  #insert(record: StoredRecord, found: readonly string[]): number {
+    const document = this.text.add(found);
+    const hash = contentHash(record.content);
+    const { tenant, requestId } = markOf(record.metadata);
+    this.entries.push({ record, hash, tenant });
+    if (tenant !== "") this.#tenants.add(tenant);
+    if (!this.contents.has(hash) && record.content.trim() !== "") {
+      this.contents.set(hash, record.content);
+    }
+    this.#remember(record, tenant, requestId);
+    return document;
+  }
+
+  /**
+   * Adds records that wait for the file, at once; one that the file has already stays the file's.
+   * Their texts are short enough for that.
+   */
+  addQueued(records: readonly StoredRecord[]): void {
+    const ids = this.ids();
+    for (const record of records) {
+      if (this.#queued.has(record.id)) continue;
+      const document = ids.has(record.id)
+        ? this.entries.findIndex((entry) => entry.record.id === record.id)
+        : this.#insert(record, words(record.content));
+      this.#queued.set(record.id, document);
+    }
+  }
+
+  hasQueued(id: string): boolean {
+    return this.#queued.has(id);
+  }
+
+  /** Adds records of the file; one that waited becomes what the file has. */
+  async settle(records: readonly StoredRecord[]): Promise<void> {
+    const breathe = createBreathe();
+    for (const record of records) {
+      const document = this.#queued.get(record.id);
+      const waiting = document === undefined ? undefined : this.entries[document];
+      if (document === undefined || waiting?.record.id !== record.id) {
+        await this.#add(record, breathe);
+      } else this.entries[document] = { ...waiting, record };
+    }
+  }
+
+  /** Of all records; made anew, to be asked often. */
+  ids(): ReadonlySet<string> {
+    return new Set(this.entries.map(({ record }) => record.id));
   }
 
   /** Whether other tenants than this one have records of their own. */

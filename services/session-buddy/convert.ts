@@ -39,6 +39,7 @@ import type { SearchAnswer, SearchQuery } from "./search.ts";
 import type { TableRows } from "./store.ts";
 import { parseMetadata } from "./stored-text.ts";
 import { WallTime } from "./wall-time.ts";
+import type { Stored } from "./writing.ts";
 
 const longestQuery = 32 * 1024;
 const longestContent = 64 * 1024;
@@ -201,10 +202,15 @@ export function toSearchResponse(answer: SearchAnswer): SearchReflectionsRespons
   });
 }
 
-/** What both store calls answer; all is in the file when they do. */
-export function toStored(stored: { readonly id: string; readonly deduplicated: boolean }) {
-  return { ...stored, delivery: Delivery.WRITTEN };
+/** What both store calls answer. */
+export function toStored({ id, deduplicated, delivery }: Stored) {
+  return { id, deduplicated, delivery: deliveryMessages[delivery] };
 }
+
+const deliveryMessages = {
+  written: Delivery.WRITTEN,
+  queued: Delivery.QUEUED,
+} as const satisfies { readonly [D in Stored["delivery"]]: Delivery };
 
 /** @throws InvalidRequestError that names every wrong field. */
 export function parseExport(request: ExportRecordsRequest) {
@@ -292,7 +298,7 @@ function toRecord(record: StoredRecord): RecordMessage {
 }
 
 export function toStatus(status: BridgeStatus): GetStatusResponse {
-  const { snapshotAgeMs, lastWriteTime } = status;
+  const { snapshotAgeMs, lastWriteTime, oldestQueuedAgeMs } = status;
   return create(GetStatusResponseSchema, {
     file: status.file,
     readable: status.readable,
@@ -300,7 +306,8 @@ export function toStatus(status: BridgeStatus): GetStatusResponse {
     tables: status.tables.map(toTableCount),
     unknownTables: [...status.unknownTables],
     lockHolder: status.lockHolder,
-    queuedWrites: 0n,
+    queuedWrites: BigInt(status.queuedWrites),
+    ...(oldestQueuedAgeMs === undefined ? {} : { oldestQueuedAge: toDuration(oldestQueuedAgeMs) }),
     indexedRecords: BigInt(status.indexedRecords),
     totalRecords: BigInt(status.totalRecords),
     message: status.message,

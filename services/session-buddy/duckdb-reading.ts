@@ -1,7 +1,7 @@
 import { aLayout } from "./a-layout.ts";
 import { bLayout } from "./b-layout.ts";
 import { collectionLayout } from "./collection-layout.ts";
-import { type DuckDb, DuckDbError } from "./duckdb.ts";
+import { type DuckDb, DuckDbError, type Parameter } from "./duckdb.ts";
 import { graphLayout } from "./graph-layout.ts";
 import { displayName, isUnread, qualified, type RecordSource } from "./layout.ts";
 import { erasOf, recognise, type Table, unwritableIndexes } from "./layouts.ts";
@@ -59,12 +59,13 @@ export async function* readSource(
   fileName: string,
   wallTime: WallTime,
   signal?: AbortSignal,
+  parameters: readonly Parameter[] = [],
 ): AsyncGenerator<RecordBatch> {
   const { era } = source;
   const table = displayName(source.table);
   const origin = (id: string): Origin => ({ era, file: fileName, table, id });
   try {
-    for await (const rows of database.chunks(source.sql, [], signal)) {
+    for await (const rows of database.chunks(source.sql, parameters, signal)) {
       const records: StoredRecord[] = [];
       const faults: RowFault[] = [];
       for (const row of rows) {

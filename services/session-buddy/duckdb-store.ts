@@ -1,10 +1,11 @@
 import { basename } from "node:path";
-import { monotonicFactory } from "ulid";
 import { DomainError } from "../../shared/errors.ts";
 import type { DuckDb } from "./duckdb.ts";
 import { readContents, readSource, recordSources, tablesOf } from "./duckdb-reading.ts";
 import { Folding } from "./folding.ts";
-import type { Draft, StoredRecord } from "./record.ts";
+import type { RecordSource } from "./layout.ts";
+import type { QueuedWrite } from "./outbox.ts";
+import type { StoredRecord } from "./record.ts";
 import type { SessionBuddyFile } from "./session-buddy-file.ts";
 import type { SessionBuddyFiles } from "./session-buddy-files.ts";
 import type {
@@ -22,7 +23,6 @@ import type { WallTime } from "./wall-time.ts";
 export class DuckDbRecordStore implements RecordStore {
   readonly #files: SessionBuddyFiles;
   readonly #wallTime: WallTime;
-  readonly #nextId = monotonicFactory();
 
   constructor(files: SessionBuddyFiles, wallTime: WallTime) {
     this.#files = files;
@@ -71,9 +71,11 @@ export class DuckDbRecordStore implements RecordStore {
           const { contents } = await this.#readBeside(folding, sink, signal);
           return together(main, contents);
         },
-        insert: (draft) => {
-          changed = true;
-          return this.#insert(database, draft);
+        readNew: (known, sink) => this.#readNew(database, known, sink, signal),
+        insert: async (write) => {
+          const records = await this.#insert(database, write);
+          changed ||= records.length > 0;
+          return records;
         },
       });
       return { value: result, changed };
@@ -130,35 +132,59 @@ export class DuckDbRecordStore implements RecordStore {
     return { contents, signatures, snapshot };
   }
 
-  async #insert(database: DuckDb, draft: Draft): Promise<StoredRecord> {
-    let tables = await tablesOf(database);
-    const reflections = () => tables.find(({ name }) => name === "reflections_v2");
-    if (reflections() === undefined) {
-      await database.script(createV2Tables);
-      tables = await tablesOf(database);
+  async #readNew(
+    database: DuckDb,
+    known: ReadonlySet<string>,
+    sink: RecordSink,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const source = await this.#reflections(database);
+    if (source === undefined) return;
+    const fresh: string[] = [];
+    for await (const rows of database.chunks("select id from main.reflections_v2", [], signal)) {
+      for (const { id } of rows) if (!known.has(String(id))) fresh.push(String(id));
     }
-    const columns = reflections()?.columns ?? new Map<string, string>();
-    const id = this.#nextId();
-    const insert = insertV2(draft, id, Date.now() * 1_000, columns, this.#wallTime);
-    await database.rows(insert.sql, insert.parameters);
-    // Session-Buddy answers from it for a week, and would not see the new record.
-    if (tables.some(({ schema, name }) => schema === "main" && name === "query_cache_l2")) {
-      await database.script("delete from query_cache_l2");
-    }
-    return await this.#inserted(database, tables, id);
+    if (fresh.length > 0)
+      for await (const records of this.#byId(database, source, fresh)) await sink(records);
   }
 
-  async #inserted(database: DuckDb, tables: Parameters<typeof recordSources>[0], id: string) {
-    const fileName = basename(this.path);
-    const source = recordSources(tables, fileName).find(
-      ({ table }) => table.name === "reflections_v2",
-    );
+  async #insert(database: DuckDb, write: QueuedWrite): Promise<StoredRecord[]> {
+    if ((await this.#reflections(database)) === undefined) await database.script(createV2Tables);
+    const source = await this.#reflections(database);
     if (source === undefined) throw new Error("reflections_v2 has no columns of a record");
-    const one = { ...source, sql: `select * from (${source.sql}) where id = '${id}'` };
-    for await (const { records } of readSource(database, one, fileName, this.#wallTime)) {
-      if (records[0] !== undefined) return records[0];
+    for await (const there of this.#byId(database, source, [write.id])) {
+      if (there.length > 0) return [];
     }
-    throw new Error("the record that was inserted is not there");
+    const insert = insertV2(write, source.table.columns, this.#wallTime);
+    await database.rows(insert.sql, insert.parameters);
+    // Session-Buddy answers from it for a week, and would not see the new record.
+    const cache = await database.rows(
+      `select table_name from duckdb_tables()
+       where schema_name = 'main' and table_name = 'query_cache_l2'
+         and database_name = current_database()`,
+    );
+    if (cache.length > 0) await database.script("delete from query_cache_l2");
+    const records: StoredRecord[] = [];
+    for await (const some of this.#byId(database, source, [write.id])) records.push(...some);
+    return records;
+  }
+
+  async #reflections(database: DuckDb): Promise<RecordSource | undefined> {
+    const sources = recordSources(await tablesOf(database), basename(this.path));
+    return sources.find(({ table }) => table.name === "reflections_v2");
+  }
+
+  async *#byId(
+    database: DuckDb,
+    source: RecordSource,
+    ids: readonly string[],
+  ): AsyncGenerator<readonly StoredRecord[]> {
+    const chosen = { ...source, sql: `${source.sql} where id in (select unnest($1))` };
+    const fileName = basename(this.path);
+    const batches = readSource(database, chosen, fileName, this.#wallTime, undefined, [
+      { texts: ids },
+    ]);
+    for await (const { records } of batches) yield records;
   }
 }
 

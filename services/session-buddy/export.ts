@@ -21,7 +21,7 @@ import type { WallTime } from "./wall-time.ts";
 
 /** Each export keeps a copy of the files on disk until it ends. */
 const mostExports = 4;
-const batchRecords = 500;
+const batchRecords = 100;
 const batchCharacters = 1_048_576;
 
 export interface ExportOrder {

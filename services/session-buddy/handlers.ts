@@ -13,15 +13,15 @@ import {
   toStored,
 } from "./convert.ts";
 import type { RecordExport } from "./export.ts";
-import type { Mirror } from "./mirror.ts";
 import type { DuckDbProjectStore } from "./project-store.ts";
 import { createProjectHandlers } from "./rpc/projects.ts";
 import type { ReflectionSearch } from "./search.ts";
 import type { SessionBuddyFiles } from "./session-buddy-files.ts";
 import type { WallTime } from "./wall-time.ts";
+import type { Writing } from "./writing.ts";
 
 export interface HandlerParts {
-  readonly mirror: Mirror;
+  readonly writing: Writing;
   readonly search: ReflectionSearch;
   readonly projects: DuckDbProjectStore;
   readonly status: BridgeStatusReader;
@@ -37,7 +37,7 @@ export interface HandlerParts {
 export function createHandlers(
   parts: HandlerParts,
 ): Partial<ServiceImpl<typeof SessionBuddyService>> {
-  const { mirror, search, projects, status } = parts;
+  const { writing, search, projects, status } = parts;
   return {
     ...createProjectHandlers(projects),
     async searchReflections(request, context) {
@@ -46,11 +46,11 @@ export function createHandlers(
     },
     async storeInsight(request, context) {
       const { tenant, signal } = callContext(context);
-      return toStored(await mirror.append(parseInsight(request, tenant), signal));
+      return toStored(await writing.store(parseInsight(request, tenant), signal));
     },
     async storeReflection(request, context) {
       const { tenant, signal } = callContext(context);
-      return toStored(await mirror.append(parseReflection(request, tenant), signal));
+      return toStored(await writing.store(parseReflection(request, tenant), signal));
     },
     async *exportRecords(request, context) {
       const { tenant, signal } = callContext(context);

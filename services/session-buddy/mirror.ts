@@ -4,6 +4,7 @@ import { sleep } from "../../shared/lifecycle.ts";
 import { Catalogue } from "./catalogue.ts";
 import { RequestIdReusedError } from "./errors.ts";
 import { createBreathe } from "./event-loop.ts";
+import { type QueuedWrite, queuedRecord } from "./outbox.ts";
 import type { Draft, StoredRecord } from "./record.ts";
 import type { FileContents, ReadReport, RecordStore, Signature, WriteSession } from "./store.ts";
 
@@ -11,6 +12,8 @@ export interface MirrorOptions {
   readonly store: RecordStore;
   /** Told of every change of whether the file can be read. */
   readonly onReadable?: (readable: boolean, why: string) => void;
+  /** Writes that wait for the file; they are found as if they were in it. */
+  readonly queued?: () => readonly QueuedWrite[];
   /** Told when other records are there than before. */
   readonly onChange?: () => void;
   /** How often the file is looked at (two stat calls); default 2,000 ms. */
@@ -29,6 +32,13 @@ interface Image {
   readonly signature: Signature | undefined;
   /** When a copy was read because the file was held; undefined: the file itself was read. */
   readonly snapshotTime: number | undefined;
+}
+
+/** Where a draft is that was written or is there already. */
+export interface Written {
+  readonly id: string;
+  readonly deduplicated: boolean;
+  readonly delivery: "written";
 }
 
 /** What answers a search. */
@@ -75,6 +85,7 @@ export class Mirror implements AsyncDisposable {
     this.#options = {
       onReadable: () => {},
       onChange: () => {},
+      queued: () => [],
       watchIntervalMs: 2_000,
       refreshIntervalMs: 2_000,
       refreshWaitMs: 300,
@@ -117,38 +128,66 @@ export class Mirror implements AsyncDisposable {
     };
   }
 
+  /** What a draft repeats, where memory knows and the file has not changed since. */
+  async findKnown(draft: Draft): Promise<Written | undefined> {
+    const image = this.#image;
+    if (image?.signature === undefined) return undefined;
+    if ((await this.#store.signature()) !== image.signature) return undefined;
+    return findKnown(image.catalogue, draft);
+  }
+
+  /** What a draft repeats, as far as memory knows. */
+  findInMemory(draft: Draft): Written | undefined {
+    return this.#image === undefined ? undefined : findKnown(this.#image.catalogue, draft);
+  }
+
+  /** Shows a write that waits to those who search. */
+  addQueued(write: QueuedWrite): void {
+    this.#image?.catalogue.addQueued([queuedRecord(write)]);
+    this.#options.onChange();
+  }
+
   /**
-   * Stores a draft unless it is there already, by its request id or its text.
+   * Writes what waits, in its order and each once whatever happened before, and then a last one
+   * unless it is there already, by its request id or its text.
    * @throws StoreLockedError, UnwritableIndexError, RequestIdReusedError, StoreUnavailableError
    */
-  async append(draft: Draft, signal?: AbortSignal): Promise<{ id: string; deduplicated: boolean }> {
-    // A repeated call needs no lock when the answer is in memory and the file has not changed.
-    const image = this.#image;
-    if (image?.signature !== undefined && (await this.#store.signature()) === image.signature) {
-      const known = findKnown(image.catalogue, draft);
-      if (known !== undefined) return known;
-    }
+  async write(
+    waiting: readonly QueuedWrite[],
+    last: QueuedWrite,
+    signal?: AbortSignal,
+  ): Promise<Written>;
+  async write(
+    waiting: readonly QueuedWrite[],
+    last: undefined,
+    signal?: AbortSignal,
+  ): Promise<undefined>;
+  async write(
+    waiting: readonly QueuedWrite[],
+    last: QueuedWrite | undefined,
+    signal?: AbortSignal,
+  ) {
     const { result, signature } = await this.#store.write(async (session) => {
-      const now = await this.#imageOf(session);
-      const known = findKnown(now.catalogue, draft);
-      if (known !== undefined) return { image: now, answer: known, record: undefined };
-      const record = await session.insert(draft);
-      const answer = { id: record.id, deduplicated: false };
-      return { image: now, answer, record };
+      const image = await this.#imageOf(session);
+      const records: StoredRecord[] = [];
+      for (const write of waiting) records.push(...(await session.insert(write)));
+      if (last === undefined) return { image, records, answer: undefined };
+      const known = findKnown(image.catalogue, last.draft);
+      if (known !== undefined) return { image, records, answer: known };
+      records.push(...(await session.insert(last)));
+      return { image, records, answer: written(last) };
     }, signal);
-    if (result.record !== undefined) {
-      await result.image.catalogue.add([result.record]);
-      this.#lastWriteTime = Date.now();
-    }
-    const inserted = result.record === undefined ? 0 : 1;
+    const { image, records, answer } = result;
+    await image.catalogue.settle(records);
+    if (records.length > 0) this.#lastWriteTime = Date.now();
+    const inserted = records.length;
     this.#accept({
-      catalogue: result.image.catalogue,
-      contents: countInserted(result.image.contents, inserted),
-      // The first record of an older file came with new tables: what is there has to be read.
-      signature: inserted === 0 || hasReflections(result.image.contents) ? signature : undefined,
+      catalogue: image.catalogue,
+      contents: countInserted(image.contents, inserted),
+      signature: image.whole && hasReflections(image.contents, inserted) ? signature : undefined,
       snapshotTime: undefined,
     });
-    return result.answer;
+    return answer;
   }
 
   async status(): Promise<MirrorStatus> {
@@ -233,16 +272,28 @@ export class Mirror implements AsyncDisposable {
     }
   }
 
-  /** What is known, if it is what the held file has, else what the held file has. */
-  async #imageOf(session: WriteSession): Promise<Image> {
+  /**
+   * What is known, if it is what the held file has; else what is known with the records that are
+   * new since, which is enough to tell what is there already, and quick while others wait. `whole`
+   * is false then: the file has to be read again.
+   */
+  async #imageOf(session: WriteSession): Promise<Image & { readonly whole: boolean }> {
     const { signature } = session;
-    if (this.#image?.signature === signature) return this.#image;
+    const image = this.#image;
+    if (image?.signature === signature) return { ...image, whole: true };
+    if (image !== undefined) {
+      await session.readNew(image.catalogue.ids(), (records) => image.catalogue.settle(records));
+      return { ...image, whole: false };
+    }
     const catalogue = new Catalogue();
     const contents = await session.read((records) => catalogue.add(records));
-    return { catalogue, contents, signature, snapshotTime: undefined };
+    return { catalogue, contents, signature, snapshotTime: undefined, whole: true };
   }
 
+  /** What waits is in it before others see it. */
   #accept(image: Image): void {
+    const missing = this.#options.queued().filter(({ id }) => !image.catalogue.hasQueued(id));
+    if (missing.length > 0) image.catalogue.addQueued(missing.map(queuedRecord));
     this.#image = image;
     this.#fault = undefined;
     this.#tellReadable(true, "");
@@ -285,11 +336,15 @@ export class Mirror implements AsyncDisposable {
   }
 }
 
-function findKnown(catalogue: Catalogue, draft: Draft) {
+function findKnown(catalogue: Catalogue, draft: Draft): Written | undefined {
   const known = catalogue.find(draft);
   if (known === undefined) return undefined;
   if (!known.sameText) throw new RequestIdReusedError(draft.requestId);
-  return { id: known.id, deduplicated: true };
+  return { id: known.id, deduplicated: true, delivery: "written" };
+}
+
+function written({ id }: QueuedWrite): Written {
+  return { id, deduplicated: false, delivery: "written" };
 }
 
 function imageFrom(catalogue: Catalogue, report: ReadReport): Image {
@@ -307,8 +362,9 @@ function countInserted(contents: FileContents, inserted: number): FileContents {
   };
 }
 
-function hasReflections({ tables }: FileContents): boolean {
-  return tables.some(({ table }) => table === "reflections_v2");
+/** The first record of an older file comes with new tables: what is there has to be read. */
+function hasReflections({ tables }: FileContents, inserted: number): boolean {
+  return inserted === 0 || tables.some(({ table }) => table === "reflections_v2");
 }
 
 function faultMessage(fault: unknown): string {

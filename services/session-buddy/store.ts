@@ -1,4 +1,5 @@
-import type { Draft, StoredRecord } from "./record.ts";
+import type { QueuedWrite } from "./outbox.ts";
+import type { StoredRecord } from "./record.ts";
 
 /** What a file, and those beside it, hold beside their records. */
 export interface FileContents {
@@ -56,8 +57,13 @@ export interface WriteSession {
   readonly signature: Signature;
   /** Reads everything, as `read` does. */
   read(sink: RecordSink): Promise<FileContents>;
-  /** Adds a record in Session-Buddy's newest layout and returns it as `read` would give it. */
-  insert(draft: Draft): Promise<StoredRecord>;
+  /** Reads the records of the newest layout's reflections that are not among these ids. */
+  readNew(known: ReadonlySet<string>, sink: RecordSink): Promise<void>;
+  /**
+   * Adds a record in Session-Buddy's newest layout and returns it as `read` would give it; nothing
+   * where its id is there already, from a delivery that nobody could note.
+   */
+  insert(write: QueuedWrite): Promise<StoredRecord[]>;
 }
 
 /**

@@ -1,7 +1,7 @@
+import { metadataOf } from "./draft-metadata.ts";
 import type { Parameter } from "./duckdb.ts";
 import { columnSource, type Layout } from "./layout.ts";
-import { markFor } from "./mark.ts";
-import type { Draft, JsonObject } from "./record.ts";
+import type { QueuedWrite } from "./outbox.ts";
 import type { WallTime } from "./wall-time.ts";
 
 /**
@@ -92,13 +92,11 @@ export const v2Layout: Layout = {
  * differ in their defaults.
  */
 export function insertV2(
-  draft: Draft,
-  id: string,
-  nowMicros: number,
+  { id, draft, queuedMicros }: QueuedWrite,
   columns: ReadonlyMap<string, string>,
   wallTime: WallTime,
 ): { sql: string; parameters: Parameter[] } {
-  const now = { wallMicros: wallTime.fromMicros(nowMicros) };
+  const now = { wallMicros: wallTime.fromMicros(queuedMicros) };
   const values: Record<string, Parameter> = {
     id,
     content: draft.content,
@@ -122,22 +120,5 @@ export function insertV2(
     sql: `insert into reflections_v2 (${present.map(([name]) => `"${name}"`).join(", ")})
       values (${present.map((_, at) => `$${at + 1}`).join(", ")})`,
     parameters: present.map(([, value]) => value),
-  };
-}
-
-/** Session-Buddy's insight search reads quality_score; what is only ours stands under one key. */
-function metadataOf(draft: Draft): JsonObject {
-  const insight: JsonObject =
-    draft.insight === undefined
-      ? {}
-      : {
-          quality_score: draft.insight.quality,
-          source_conversation_id: draft.insight.sourceConversationId || null,
-          source_reflection_id: null,
-        };
-  return {
-    ...draft.metadata,
-    ...insight,
-    ...markFor(draft),
   };
 }

@@ -136,6 +136,7 @@ export async function startBridge(
       refreshWaitMs: 5_000,
       ...overrides.mirror,
     },
+    writing: { retryMs: 50, ...overrides.writing },
     indexing: { pauseMs: 0, retryMs: 50, ...overrides.indexing },
   });
 }

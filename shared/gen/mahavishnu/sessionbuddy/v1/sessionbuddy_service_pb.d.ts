@@ -387,7 +387,7 @@ export declare const ExportRecordsRequestSchema: GenMessage<ExportRecordsRequest
  */
 export declare type ExportRecordsResponse = Message<"mahavishnu.sessionbuddy.v1.ExportRecordsResponse"> & {
   /**
-   * Up to 500 records and about a megabyte, newest layout of a file first, in the order of its rows.
+   * Up to 100 records and about a megabyte, newest layout of a file first, in the order of its rows.
    *
    * @generated from field: repeated mahavishnu.sessionbuddy.v1.Record records = 1;
    */
@@ -835,6 +835,13 @@ export declare type GetStatusResponse = Message<"mahavishnu.sessionbuddy.v1.GetS
    * @generated from field: string message = 12;
    */
   message: string;
+
+  /**
+   * How long the oldest of the queued writes has waited; absent where none waits.
+   *
+   * @generated from field: google.protobuf.Duration oldest_queued_age = 13;
+   */
+  oldestQueuedAge?: Duration | undefined;
 };
 
 /**
@@ -947,8 +954,10 @@ export declare const SessionBuddyService: GenService<{
   },
   /**
    * Stores an insight where Session-Buddy's own insight search finds it. Storing one whose
-   * normalised text is there already, of the same tenant or Session-Buddy's own, returns that one. Fails with UNAVAILABLE, reason
-   * STORE_LOCKED, while another program holds the file and no outbox could take it.
+   * normalised text is there already, of the same tenant or Session-Buddy's own, returns that one.
+   * While another program holds the file, the insight is queued: durable in the bridge's outbox,
+   * under the id that it will have, found by searches, and written in order once the file is free.
+   * Fails with UNAVAILABLE, reason STORE_LOCKED, while the file is held and no outbox could take it.
    *
    * @generated from rpc mahavishnu.sessionbuddy.v1.SessionBuddyService.StoreInsight
    */
