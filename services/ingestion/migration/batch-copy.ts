@@ -1,4 +1,5 @@
 import type { Embedder, ItemFailure, Work } from "../ports.ts";
+import type { Turns } from "../turns.ts";
 import type { EmbeddedMemory, MemoryTarget, StoredMemory } from "./memory-target.ts";
 import type { Outcome, Result } from "./migration-tally.ts";
 import type { RecordBatch } from "./record-reader.ts";
@@ -16,6 +17,8 @@ export interface CopyContext {
   /** Texts of one call to the embedder. */
   readonly embedBatch: number;
   readonly embedder: Embedder;
+  /** So many batches embed at the same time; others are looked up and written meanwhile. */
+  readonly embedding: Turns;
   readonly target: MemoryTarget;
   /**
    * Ids that batches of this migration are storing just now; in a dry run all that they would have
@@ -123,6 +126,19 @@ interface EmbeddedPassage {
 }
 
 async function embed(
+  context: CopyContext,
+  passages: readonly Passage[],
+): Promise<EmbeddedPassage[]> {
+  if (passages.length === 0) return [];
+  await context.embedding.take(context.signal);
+  try {
+    return await embedNow(context, passages);
+  } finally {
+    context.embedding.give();
+  }
+}
+
+async function embedNow(
   context: CopyContext,
   passages: readonly Passage[],
 ): Promise<EmbeddedPassage[]> {

@@ -2,7 +2,8 @@ import { DomainError } from "../../../shared/errors.ts";
 import { BoundedTasks } from "../bounded-tasks.ts";
 import { patiently } from "../patience.ts";
 import type { Embedder, Work } from "../ports.ts";
-import { copyBatch } from "./batch-copy.ts";
+import { Turns } from "../turns.ts";
+import { type CopyContext, copyBatch } from "./batch-copy.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import {
   type Checkpoint,
@@ -20,13 +21,18 @@ import {
   SourceChangedError,
 } from "./record-reader.ts";
 
+/**
+ * Batches in flight for each that is embedded: while the embedder is busy with so many as it may
+ * have, others are looked up and written, so that the slowest of the three is never idle.
+ */
+const batchesPerEmbedding = 3;
 /** How often a file may turn out to be another one than it was before. */
 const mostBeginnings = 4;
 
 export interface MigrationOptions {
   /** Texts of one call to the embedder. */
   readonly embedBatch: number;
-  /** Batches in flight. */
+  /** Batches that are embedded at the same time. */
   readonly parallelBatches: number;
   /** How long a peer may fail before the migration does, in milliseconds. */
   readonly patienceMs: number;
@@ -111,14 +117,16 @@ export class MigrationRun {
   }
 
   async #copy(model: string): Promise<void> {
-    const tasks = new BoundedTasks(this.#options.parallelBatches);
+    const { parallelBatches } = this.#options;
+    const embedding = new Turns(parallelBatches);
+    const tasks = new BoundedTasks(parallelBatches * batchesPerEmbedding);
     let number = 0;
     try {
       for await (const batch of this.#parts.reader.batches(this.checkpoint().position)) {
         this.#signal.throwIfAborted();
         this.#countRead(batch);
         const own = number++;
-        await tasks.add(() => this.#copyBatch(model, batch, own));
+        await tasks.add(() => this.#copyBatch({ model, embedding }, batch, own));
       }
       await tasks.drain();
     } finally {
@@ -127,14 +135,18 @@ export class MigrationRun {
     }
   }
 
-  async #copyBatch(model: string, batch: RecordBatch, number: number): Promise<void> {
+  async #copyBatch(
+    how: Pick<CopyContext, "model" | "embedding">,
+    batch: RecordBatch,
+    number: number,
+  ): Promise<void> {
     const { embedder, target } = this.#parts;
     const { tenant, migrationId } = this.#job;
     const outcomes = await copyBatch(
       {
+        ...how,
         tenant,
         migrationId,
-        model,
         embedBatch: this.#options.embedBatch,
         embedder,
         target,
