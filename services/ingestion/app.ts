@@ -89,6 +89,7 @@ export async function createApp(
     store: new PostgresMigrationStore(postgres),
     source: new GrpcRecordSource(createClient(SessionBuddyService, sessionBuddy)),
     embedder,
+    passages,
     target: new GrpcMemoryTarget(vectorStoreClient),
     events: reportMigrations(logger, metrics),
     ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),

@@ -27,13 +27,6 @@ export class GrpcMemoryTarget implements MemoryTarget {
     this.#client = client;
   }
 
-  async model(work: Work): Promise<string> {
-    const answer = await this.#call(work, (options) =>
-      this.#client.getCollection({ name: collection }, options),
-    );
-    return answer.collection?.embeddingModel ?? "";
-  }
-
   async existing(work: Work, ids: readonly string[]): Promise<ReadonlyMap<string, StoredMemory>> {
     const { documents } = await this.#call(work, (options) =>
       this.#client.getDocuments({ collection, ids: [...ids] }, options),

@@ -26,8 +26,6 @@ export interface EmbeddedMemory extends TargetMemory {
  * not answer, other DomainErrors as it reports them.
  */
 export interface MemoryTarget {
-  /** The model that the collection belongs to; "" before its first vector. */
-  model(work: Work): Promise<string>;
   /** Those of the ids (any number, of about 4 MiB of content together) that are stored. */
   existing(work: Work, ids: readonly string[]): Promise<ReadonlyMap<string, StoredMemory>>;
   /** One transaction; writing the same again does no harm. As many outcomes, in order. */

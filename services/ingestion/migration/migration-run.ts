@@ -1,7 +1,8 @@
 import { DomainError } from "../../../shared/errors.ts";
 import { BoundedTasks } from "../bounded-tasks.ts";
+import { collectionModel } from "../collection-model.ts";
 import { patiently } from "../patience.ts";
-import type { Embedder, Work } from "../ports.ts";
+import type { Embedder, PassageStore, Work } from "../ports.ts";
 import { Turns } from "../turns.ts";
 import { type CopyContext, copyBatch } from "./batch-copy.ts";
 import type { MemoryTarget } from "./memory-target.ts";
@@ -48,6 +49,7 @@ export interface MigrationJob {
 export interface MigrationParts {
   readonly reader: RecordReader;
   readonly embedder: Embedder;
+  readonly passages: Pick<PassageStore, "model">;
   readonly target: MemoryTarget;
   readonly onRetry: (error: DomainError, pauseMs: number) => void;
 }
@@ -182,12 +184,8 @@ export class MigrationRun {
     return { expected: migratedOf(this.figures()), found };
   }
 
-  /** One model for the whole run, even if another becomes the default meanwhile. */
-  async #model(): Promise<string> {
-    const { target, embedder } = this.#parts;
-    const ofCollection = await this.#patiently(() => target.model(this.#work()));
-    if (ofCollection !== "") return ofCollection;
-    return this.#patiently(() => embedder.defaultModel(this.#work()));
+  #model(): Promise<string> {
+    return collectionModel(this.#parts, this.#work(), (attempt) => this.#patiently(attempt));
   }
 
   #work(): Work {

@@ -5,7 +5,7 @@ import { MigrationBusyError } from "../errors.ts";
 import { StopRequest } from "../live-ingestion.ts";
 import { isOrphan, thisProcess } from "../owner.ts";
 import { patiently } from "../patience.ts";
-import type { Embedder, Work } from "../ports.ts";
+import type { Embedder, PassageStore, Work } from "../ports.ts";
 import type { Owner } from "../store.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import type { Verification } from "./migration-run.ts";
@@ -56,6 +56,7 @@ export interface MigrationsParts {
   readonly store: MigrationStore;
   readonly source: RecordSource;
   readonly embedder: Embedder;
+  readonly passages: Pick<PassageStore, "model">;
   readonly target: MemoryTarget;
   readonly events: MigrationEvents;
   readonly owner?: Owner;
@@ -101,14 +102,9 @@ export class Migrations implements AsyncDisposable {
       using reader = this.#reader(own, order);
       const source = await reader.open();
       const { job, resumed } = await this.#open(own, source, order);
-      const { embedder, target, events } = this.#parts;
-      const { onRetry } = events;
-      const run = new MigrationRun(
-        job,
-        this.#options,
-        { reader, embedder, target, onRetry },
-        signal,
-      );
+      const { embedder, passages, target, events } = this.#parts;
+      const parts = { reader, embedder, passages, target, onRetry: events.onRetry };
+      const run = new MigrationRun(job, this.#options, parts, signal);
       const since = performance.now();
       const view = (end?: { readonly verification: Verification | undefined }): MigrationView => {
         const elapsedMs = Math.round(performance.now() - since);

@@ -34,7 +34,7 @@ export class SourceChangedError extends Error {
 
 export interface ReaderOptions {
   readonly mostRecords: number;
-  /** Of contents; a single record may have more. */
+  /** Of contents and metadata; a single record may have more. */
   readonly mostBytes: number;
   /** How long the bridge may fail in the midst of it, in milliseconds. */
   readonly patienceMs: number;
@@ -129,7 +129,7 @@ export class RecordReader implements Disposable {
     };
     for await (const { records, faults } of reading.pages) {
       for (const record of records) {
-        const full = take(record, Buffer.byteLength(record.content));
+        const full = take(record, bytesOf(record));
         if (full !== undefined) yield full;
       }
       for (const fault of faults) {
@@ -165,6 +165,10 @@ class OpenBatch {
   close(end: StreamPosition): RecordBatch {
     return { records: this.#records, faults: this.#faults, end };
   }
+}
+
+function bytesOf({ content, metadata }: SourceRecord): number {
+  return Buffer.byteLength(content) + Buffer.byteLength(JSON.stringify(metadata));
 }
 
 function note(hash: Hash, item: SourceRecord | RowFault): void {

@@ -77,7 +77,11 @@ async function* pagesOf(
   for (;;) {
     if (page.records.length > 0 || page.faults.length > 0) yield toPage(page);
     // Without it the stream was cut short, whatever its status says.
-    if (page.end !== undefined) return;
+    if (page.end !== undefined) {
+      // Nothing comes any more: the call ends by itself.
+      await next().catch(() => {});
+      return;
+    }
     const { value, done } = await next();
     if (done === true) throw broken("ended before its end");
     page = value;
