@@ -523,6 +523,24 @@ describeEachStore("MigrateSessionBuddy", (_, database) => {
     expect(peers.documents.size).toBe(8);
   });
 
+  it("lets one of two go on that come at once", async () => {
+    await restart({ MAHAVISHNU_INGESTION_PATIENCE_MS: "100" });
+    peers.bridge.records = reflections(8);
+    peers.onEmbed = unavailable;
+    await failureOf(migrate());
+    const held = Promise.withResolvers<void>();
+    peers.onEmbed = () => held.promise;
+    const both = [migrate(), migrate()];
+    const loser = Promise.any(both.map(failureOf));
+    expect((await loser).code).toBe(Code.Aborted);
+    held.resolve();
+    const winner = await Promise.any(both);
+    expect(winner).toMatchObject({
+      resumed: true,
+      counts: [count("reflection", "F", [8, 8, 0, 0])],
+    });
+  });
+
   it("does not see what it stored, and says so, where it was deleted meanwhile", async () => {
     peers.bridge.records = reflections(8);
     let writes = 0;

@@ -7,6 +7,7 @@ import type { MigrationEvents, MigrationView } from "./migrations.ts";
 export function reportMigrations(logger: Logger, metrics: IngestionMetrics): MigrationEvents {
   const about = ({ id, source, resumed }: MigrationView) => ({
     migration_id: id,
+    dry_run: id === "",
     file: source.file,
     eras: source.eras,
     source_time_zone: source.timeZone,

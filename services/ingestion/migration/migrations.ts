@@ -7,10 +7,11 @@ import { isOrphan, thisProcess } from "../owner.ts";
 import { patiently } from "../patience.ts";
 import type { Embedder, PassageStore, Work } from "../ports.ts";
 import type { Owner } from "../store.ts";
+import { Turns } from "../turns.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import type { Verification } from "./migration-run.ts";
 import { type MigrationJob, type MigrationOptions, MigrationRun } from "./migration-run.ts";
-import type { MigrationEnd, MigrationStore } from "./migration-store.ts";
+import type { MigrationEnd, MigrationStore, NewMigration } from "./migration-store.ts";
 import { type Figures, noFigures } from "./migration-tally.ts";
 import { beginning, RecordReader } from "./record-reader.ts";
 import type { RecordSource, SourceFile, SourceRequest } from "./source-record.ts";
@@ -76,6 +77,8 @@ export class Migrations implements AsyncDisposable {
   readonly #live = new Set<LiveMigration>();
   /** Ids of records that this process answers for; any other of its own is a leftover. */
   readonly #held = new Set<string>();
+  /** One opens at a time, so that none takes for a leftover what another has just opened. */
+  readonly #opening = new Turns(1);
   #closing = false;
 
   constructor(options: MigrationOptions, parts: MigrationsParts) {
@@ -184,9 +187,22 @@ export class Migrations implements AsyncDisposable {
       const checkpoint = { position: beginning, figures: noFigures };
       return { job: { tenant, migrationId: "", checkpoint }, resumed: false };
     }
+    await this.#opening.take(signal);
+    try {
+      const wanted = { tenant, id: newId(), file, timeZone, owner: this.#owner };
+      return await this.#take(wanted, signal);
+    } finally {
+      this.#opening.give();
+    }
+  }
+
+  /** Records a migration as ours, or goes on with one that nobody works on any more. */
+  async #take(
+    wanted: NewMigration,
+    signal: AbortSignal,
+  ): Promise<{ readonly job: MigrationJob; readonly resumed: boolean }> {
     const { store } = this.#parts;
-    const id = newId();
-    const wanted = { tenant, id, file, timeZone, owner: this.#owner };
+    const { tenant, file } = wanted;
     for (let attempt = 0; ; attempt++) {
       const opened = await store.open(wanted, signal);
       if (opened.kind === "opened") {
