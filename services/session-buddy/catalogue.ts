@@ -27,6 +27,8 @@ export class Catalogue {
   readonly text = new TextIndex();
   /** Distinct contents by their hash, blank ones left out. */
   readonly contents = new Map<string, string>();
+  /** Which documents have a content, by its hash. */
+  readonly #documents = new Map<string, number | number[]>();
   /** Tenants that have records of their own. */
   readonly #tenants = new Set<string>();
   readonly #byIdentity = new Map<string, string>();
@@ -54,6 +56,10 @@ export class Catalogue {
     const hash = contentHash(record.content);
     const { tenant, requestId } = markOf(record.metadata);
     this.entries.push({ record, hash, tenant });
+    const others = this.#documents.get(hash);
+    if (others === undefined) this.#documents.set(hash, document);
+    else if (typeof others === "number") this.#documents.set(hash, [others, document]);
+    else others.push(document);
     if (tenant !== "") this.#tenants.add(tenant);
     if (!this.contents.has(hash) && record.content.trim() !== "") {
       this.contents.set(hash, record.content);
@@ -96,6 +102,12 @@ export class Catalogue {
   /** Of all records; made anew, to be asked often. */
   ids(): ReadonlySet<string> {
     return new Set(this.entries.map(({ record }) => record.id));
+  }
+
+  /** The documents with this content. */
+  documentsOf(hash: string): readonly number[] {
+    const documents = this.#documents.get(hash) ?? [];
+    return typeof documents === "number" ? [documents] : documents;
   }
 
   /** Whether other tenants than this one have records of their own. */

@@ -6,8 +6,8 @@ import { Folding } from "./folding.ts";
 import type { RecordSource } from "./layout.ts";
 import type { QueuedWrite } from "./outbox.ts";
 import type { StoredRecord } from "./record.ts";
-import type { SessionBuddyFile } from "./session-buddy-file.ts";
-import type { SessionBuddyFiles } from "./session-buddy-files.ts";
+import type { Reading, SessionBuddyFile } from "./session-buddy-file.ts";
+import { logLeftOut, type SessionBuddyFiles } from "./session-buddy-files.ts";
 import type {
   FileContents,
   ReadReport,
@@ -47,13 +47,14 @@ export class DuckDbRecordStore implements RecordStore {
 
   async read(sink: RecordSink, signal?: AbortSignal): Promise<ReadReport> {
     const folding = new Folding();
-    const { value, signature, snapshot, holder } = await this.#files.main.read(
+    const reading = await this.#files.main.read(
       (database) => this.#readFile(database, this.path, folding, sink, signal),
       signal,
     );
+    const { signature, snapshot, holder } = reading;
     const beside = await this.#readBeside(folding, sink, signal);
     return {
-      contents: together(value, beside.contents),
+      contents: together(contentsOf(this.#files.main, reading), beside.contents),
       signature: [signature, ...beside.signatures].join("|"),
       snapshot: snapshot || beside.snapshot,
       holder,
@@ -121,7 +122,7 @@ export class DuckDbRecordStore implements RecordStore {
           (database) => this.#readFile(database, file.path, folding, sink, signal),
           signal,
         );
-        contents.push(reading.value);
+        contents.push(contentsOf(file, reading));
         snapshot ||= reading.snapshot;
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
@@ -186,6 +187,12 @@ export class DuckDbRecordStore implements RecordStore {
     ]);
     for await (const { records } of batches) yield records;
   }
+}
+
+/** With what is missing, where the log was left out. */
+function contentsOf(file: SessionBuddyFile, reading: Reading<FileContents>): FileContents {
+  if (!reading.withoutLog) return reading.value;
+  return { ...reading.value, unreadFiles: [logLeftOut(file.path)] };
 }
 
 function unread(file: SessionBuddyFile, error: DomainError): FileContents {

@@ -14,8 +14,7 @@ import { TwoPassFolding } from "./folding.ts";
 import { markOf } from "./mark.ts";
 import type { RecordKind, RowFault, StoredRecord } from "./record.ts";
 import type { SessionBuddyFile } from "./session-buddy-file.ts";
-import type { SessionBuddyFiles } from "./session-buddy-files.ts";
-import type { Snapshot } from "./snapshot.ts";
+import { logLeftOut, type SessionBuddyFiles } from "./session-buddy-files.ts";
 import type { TableRows, UnreadFile } from "./store.ts";
 import type { WallTime } from "./wall-time.ts";
 
@@ -87,11 +86,18 @@ export class RecordExport {
     const { files } = order;
     await using opened = new AsyncDisposableStack();
     const holder = await files.main.holder();
-    const copies = [await openCopy(files.main, opened, signal)];
     const unreadFiles: UnreadFile[] = [];
+    const open = async (file: SessionBuddyFile): Promise<OpenCopy> => {
+      const copy = opened.use(await file.copy(signal));
+      const { database, withoutLog } = await file.openCopy(copy);
+      opened.use(database);
+      if (withoutLog) unreadFiles.push(logLeftOut(file.path));
+      return { fileName: basename(file.path), database };
+    };
+    const copies = [await open(files.main)];
     for (const file of await files.beside()) {
       try {
-        copies.push(await openCopy(file, opened, signal));
+        copies.push(await open(file));
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
         unreadFiles.push({ file: basename(file.path), why: error.message });
@@ -105,16 +111,6 @@ export class RecordExport {
     yield* reading.parts();
     yield { end: reading.counts };
   }
-}
-
-async function openCopy(
-  file: SessionBuddyFile,
-  opened: AsyncDisposableStack,
-  signal: AbortSignal,
-): Promise<OpenCopy> {
-  const copy: Snapshot = opened.use(await file.copy(signal));
-  const database = opened.use(await file.openCopy(copy));
-  return { fileName: basename(file.path), database };
 }
 
 async function describe(

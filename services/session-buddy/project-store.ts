@@ -1,5 +1,7 @@
 import type { DuckDb, Row } from "./duckdb.ts";
 import { tablesOf } from "./duckdb-reading.ts";
+import { columnOf, firstTime, selectTime } from "./layout.ts";
+import type { Table } from "./layouts.ts";
 import {
   dependencyId,
   groupId,
@@ -8,6 +10,7 @@ import {
   type NewProjectGroup,
   type ProjectDependency,
   type ProjectGroup,
+  type SessionLink,
 } from "./project.ts";
 import type { SessionBuddyFile } from "./session-buddy-file.ts";
 import type { Signature } from "./store.ts";
@@ -45,14 +48,24 @@ const selectDependencies = `select id, source_project, target_project, dependenc
   metadata::varchar as metadata
   from main.project_dependencies order by source_project, target_project, dependency_type`;
 
+/** Newer layouts of the table have no context. */
+function selectLinks(table: Table): string {
+  return `select id::varchar as id, source_session_id, target_session_id, link_type,
+    ${columnOf(table, "context")}::varchar as context,
+    ${selectTime(table, "created_at")}, ${columnOf(table, "metadata")}::varchar as metadata
+    from main.session_links order by source_session_id, target_session_id, link_type, id`;
+}
+
 export interface Projects {
   /** By name. */
   readonly groups: readonly ProjectGroup[];
   /** By source, target and type. */
   readonly dependencies: readonly ProjectDependency[];
+  /** By source, target and type. */
+  readonly links: readonly SessionLink[];
 }
 
-/** The groups and dependencies in Session-Buddy's file; they are few and read whole. */
+/** The groups, dependencies and links of sessions in Session-Buddy's file; they are few and read whole. */
 export class DuckDbProjectStore {
   readonly #file: SessionBuddyFile;
   readonly #wallTime: WallTime;
@@ -145,7 +158,18 @@ export class DuckDbProjectStore {
     const has = (name: string) => tables.some((table) => table.name === name);
     const groups = has("project_groups") ? await database.rows(selectGroups) : [];
     const dependencies = has("project_dependencies") ? await database.rows(selectDependencies) : [];
+    const links = tables.find(({ name, columns }) => name === "session_links" && columns.has("id"));
+    const linkRows = links === undefined ? [] : await database.rows(selectLinks(links));
     return {
+      links: linkRows.map((row) => ({
+        id: text(row["id"]),
+        source: text(row["source_session_id"]),
+        target: text(row["target_session_id"]),
+        type: text(row["link_type"]),
+        context: text(row["context"]),
+        metadata: parseMetadata(text(row["metadata"])),
+        createMicros: firstTime(row, ["created_at"], this.#wallTime),
+      })),
       groups: groups.map((row) => ({
         id: text(row["id"]),
         name: text(row["name"]),

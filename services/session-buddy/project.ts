@@ -26,6 +26,19 @@ export interface ProjectDependency {
   readonly createMicros: number | undefined;
 }
 
+/** A session that goes on from another, or belongs to it. */
+export interface SessionLink {
+  readonly id: string;
+  readonly source: string;
+  readonly target: string;
+  readonly type: string;
+  /** Empty: not told. */
+  readonly context: string;
+  readonly metadata: JsonObject;
+  /** Microseconds since 1970 UTC. */
+  readonly createMicros: number | undefined;
+}
+
 export type NewProjectGroup = Omit<ProjectGroup, "id" | "createMicros">;
 export type NewProjectDependency = Omit<ProjectDependency, "id" | "createMicros" | "type"> & {
   readonly type: DependencyType;
@@ -44,13 +57,14 @@ export function dependencyId(source: string, target: string, type: string): stri
   return hash("md5", `${source}_${target}_${type}`, "hex");
 }
 
+/** Whether it starts from, or leads to, this project or session. */
 export function touches(
-  { source, target }: ProjectDependency,
-  project: string,
+  { source, target }: Pick<ProjectDependency, "source" | "target">,
+  end: string,
   direction: Direction,
 ): boolean {
-  const outbound = direction !== "inbound" && source === project;
-  const inbound = direction !== "outbound" && target === project;
+  const outbound = direction !== "inbound" && source === end;
+  const inbound = direction !== "outbound" && target === end;
   return outbound || inbound;
 }
 

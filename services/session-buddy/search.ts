@@ -1,14 +1,20 @@
 import { Best } from "./best-hits.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { DimensionMismatchError } from "./errors.ts";
+import { type Breathe, createBreathe } from "./event-loop.ts";
 import type { Mirror } from "./mirror.ts";
 import type { RecordKind, StoredRecord } from "./record.ts";
-import type { Scope } from "./text-index.ts";
+import type { Scope, TextScores } from "./text-index.ts";
 import type { VectorIndexing } from "./vector-indexing.ts";
+import { noSimilarities, type Similarities } from "./vector-matrix.ts";
 import { words } from "./words.ts";
 
 /** How much the vector part weighs; the text part weighs the rest. As in the vector store. */
 const vectorWeight = 0.5;
+/** So many records are scored one by one; of more, only the best by words and by sketch are. */
+const mostScored = 4_000;
+const mostNearest = 2_000;
+const breatheEvery = 512;
 
 /** A search whose every part is within its bounds. */
 export interface SearchQuery {
@@ -57,22 +63,14 @@ export class ReflectionSearch {
     const view = await this.#mirror.view(signal);
     const { catalogue } = view;
     const staleness = [...view.staleness];
-    const similarities = await this.#similarities(query, catalogue, staleness, signal);
-    return { hits: rank(query, catalogue, similarities), staleness };
+    const similarities = this.#similarities(query, catalogue, staleness);
+    const hits = await rank(query, catalogue, similarities, createBreathe(signal));
+    return { hits, staleness };
   }
 
-  async #similarities(
-    { vector }: SearchQuery,
-    catalogue: Catalogue,
-    staleness: string[],
-    signal?: AbortSignal,
-  ): Promise<ReadonlyMap<string, number>> {
-    if (vector === undefined) return new Map();
-    const { model, dimension, pending, found } = await this.#indexing.compare(
-      vector,
-      catalogue,
-      signal,
-    );
+  #similarities({ vector }: SearchQuery, catalogue: Catalogue, staleness: string[]): Similarities {
+    if (vector === undefined) return noSimilarities;
+    const { model, dimension, pending, found } = this.#indexing.compare(vector, catalogue);
     // Where there is nothing to embed, nothing is behind.
     if (catalogue.contents.size === 0) return found;
     if (model !== vector.model) {
@@ -86,33 +84,73 @@ export class ReflectionSearch {
   }
 }
 
-/** The best hits: every record of the scope is scored, so nothing is lost to the filters. */
-export function rank(
+/**
+ * The best hits. Every record of the scope is scored where there are few; of many, those with the
+ * best words and those whose vectors are nearest, which takes in all that can be among the best
+ * but for rare exceptions.
+ */
+export async function rank(
   query: SearchQuery,
   catalogue: Catalogue,
-  similarities: ReadonlyMap<string, number>,
-): readonly SearchHit[] {
+  similarities: Similarities,
+  breathe: Breathe,
+): Promise<readonly SearchHit[]> {
   const scope = scopeOf(query, catalogue);
+  await breathe();
   const queryWords = words(query.text);
   const textScores = catalogue.text.search(queryWords, scope);
   const best = new Best<SearchHit>(query.limit, better);
   const minScore = Math.fround(query.minScore);
-  const consider = (document: number) => {
+  const documents = await candidates(catalogue, similarities, textScores, scope, breathe);
+  let since = 0;
+  for (const document of documents) {
+    if (++since % breatheEvery === 0) await breathe();
     const entry = catalogue.entries[document];
-    if (entry === undefined) return;
+    if (entry === undefined) continue;
     const vectorScore = single(similarities.get(entry.hash));
     const textScore = queryWords.length === 0 ? undefined : single(textScores.get(document) ?? 0);
     const score = Math.fround(weightedMean(vectorScore, textScore));
-    if (score <= 0 || score < minScore) return;
+    if (score <= 0 || score < minScore) continue;
     best.add({ record: entry.record, score, vectorScore, textScore });
-  };
-  if (similarities.size === 0) for (const document of textScores.keys()) consider(document);
-  else {
-    for (let document = 0; document < catalogue.entries.length; document++) {
-      if (scope?.(document) ?? true) consider(document);
-    }
   }
   return best.items;
+}
+
+/** The documents of the scope that are worth scoring. */
+async function candidates(
+  catalogue: Catalogue,
+  similarities: Similarities,
+  textScores: TextScores,
+  scope: Scope | undefined,
+  breathe: Breathe,
+): Promise<Iterable<number>> {
+  if (similarities.size === 0) return textScores.documents;
+  const all = catalogue.entries.length;
+  const size = scope?.size ?? all;
+  if (size <= mostScored) return documentsIn(scope, all);
+  const chosen = new Set(bestByWords(textScores));
+  // Of the whole index so many that enough of them will be in the scope.
+  const nearest = await similarities.nearest(Math.ceil((mostNearest * all) / size), breathe);
+  for (const hash of nearest) {
+    for (const document of catalogue.documentsOf(hash)) {
+      if (scope === undefined || scope.mask[document] === 1) chosen.add(document);
+    }
+  }
+  return chosen;
+}
+
+function* documentsIn(scope: Scope | undefined, all: number): Generator<number> {
+  for (let document = 0; document < all; document++) {
+    if (scope === undefined || scope.mask[document] === 1) yield document;
+  }
+}
+
+/** Of many the best, and all that equal the last of them. */
+function bestByWords({ documents, get }: TextScores): readonly number[] {
+  if (documents.length <= mostNearest) return documents;
+  const scores = Float64Array.from(documents, (document) => get(document) ?? 0).sort();
+  const least = scores[scores.length - mostNearest] ?? 0;
+  return documents.filter((document) => (get(document) ?? 0) >= least);
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
@@ -130,16 +168,16 @@ function single(score: number | undefined): number | undefined {
 function scopeOf(query: SearchQuery, catalogue: Catalogue): Scope | undefined {
   const { tenant, project, kinds } = query;
   if (project === "" && kinds.size === 0 && !catalogue.hasOthersThan(tenant)) return undefined;
-  return (document) => {
-    const entry = catalogue.entries[document];
-    if (entry === undefined) return false;
-    const { record } = entry;
-    return (
-      (entry.tenant === "" || entry.tenant === tenant) &&
-      (project === "" || record.project === project) &&
-      (kinds.size === 0 || kinds.has(record.kind))
-    );
-  };
+  const mask = new Uint8Array(catalogue.entries.length);
+  let size = 0;
+  catalogue.entries.forEach(({ record, tenant: owner }, document) => {
+    if (owner !== "" && owner !== tenant) return;
+    if (project !== "" && record.project !== project) return;
+    if (kinds.size > 0 && !kinds.has(record.kind)) return;
+    mask[document] = 1;
+    size++;
+  });
+  return { mask, size };
 }
 
 function better(a: SearchHit, b: SearchHit): number {

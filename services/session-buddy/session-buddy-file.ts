@@ -9,6 +9,8 @@ import { unwritableIndexesOf } from "./duckdb-reading.ts";
 import { StoreLockedError, StoreUnavailableError, UnwritableIndexError } from "./errors.ts";
 import {
   EmptyFileError,
+  isUnreplayable,
+  type OpenSnapshot,
   openSnapshot,
   pairState,
   removeAbandonedSnapshots,
@@ -60,6 +62,8 @@ export interface Reading<T> {
   readonly snapshot: boolean;
   /** Who held it: "" when nobody knows the name; undefined when it was free. */
   readonly holder: string | undefined;
+  /** True when its log could not be replayed; see openSnapshot. */
+  readonly withoutLog: boolean;
 }
 
 /**
@@ -105,7 +109,7 @@ export class SessionBuddyFile {
   }
 
   /** Whoever opens it closes it, before the copy is disposed. */
-  openCopy(copy: Snapshot): Promise<DuckDb> {
+  openCopy(copy: Snapshot): Promise<OpenSnapshot> {
     return this.#translated("read", () => openSnapshot(copy));
   }
 
@@ -181,24 +185,28 @@ export class SessionBuddyFile {
     signal?: AbortSignal,
   ): Promise<Reading<T>> {
     if (this.#options.create) await this.#ensure();
-    const direct = await this.#openFree();
+    const direct = await this.#openDirect();
     if (direct instanceof DuckDb) {
       await using database = direct;
       const signature = signatureOf(await pairState(this.path)) ?? "";
-      return { value: await work(database), signature, snapshot: false, holder: undefined };
+      return { value: await work(database), signature, snapshot: false, ...free };
     }
     const { holder } = direct;
     await using copy = await takeSnapshot(this.path, this.#options.snapshotDirectory, signal);
-    await using database = await openSnapshot(copy);
-    return { value: await work(database), signature: copy.signature, snapshot: true, holder };
+    const { database, withoutLog } = await openSnapshot(copy);
+    await using _database = database;
+    const { signature } = copy;
+    return { value: await work(database), signature, snapshot: true, holder, withoutLog };
   }
 
-  async #openFree(): Promise<DuckDb | { readonly holder: string }> {
+  /** Or why a copy has to be read: the file is held, or its log has to be left out. */
+  async #openDirect(): Promise<DuckDb | { readonly holder: string | undefined }> {
     try {
       return await DuckDb.open(this.path, "read");
     } catch (error) {
-      if (!isLocked(error)) throw error;
-      return { holder: error.holder ?? "" };
+      if (isLocked(error)) return { holder: error.holder ?? "" };
+      if (await isUnreplayable(error, `${this.path}.wal`)) return { holder: undefined };
+      throw error;
     }
   }
 
@@ -274,6 +282,8 @@ export class SessionBuddyFile {
 }
 
 type Done = "read" | "written" | "created";
+
+const free = { holder: undefined, withoutLog: false } as const;
 
 function isLocked(error: unknown): error is DuckDbError {
   return error instanceof DuckDbError && error.fault === "locked";

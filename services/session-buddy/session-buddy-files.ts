@@ -1,7 +1,8 @@
+import { basename } from "node:path";
 import type { Logger } from "../../shared/logging.ts";
 import { filesBeside } from "./files-beside.ts";
 import { SessionBuddyFile } from "./session-buddy-file.ts";
-import type { Signature } from "./store.ts";
+import type { Signature, UnreadFile } from "./store.ts";
 
 export interface SessionBuddyFilesOptions {
   readonly path: string;
@@ -47,4 +48,10 @@ export class SessionBuddyFiles {
     const signature = await file.signature().catch(() => "unreadable");
     return `${file.path} ${signature ?? "absent"}`;
   }
+}
+
+/** What to say of a file whose log could not be replayed. */
+export function logLeftOut(path: string): UnreadFile {
+  const file = `${basename(path)}.wal`;
+  return { file, why: `${path}.wal cannot be replayed here: the newest changes are missing` };
 }

@@ -5,7 +5,7 @@ import type { Logger } from "../../shared/logging.ts";
 import { DuckDb, DuckDbError } from "./duckdb.ts";
 import { createBreathe } from "./event-loop.ts";
 import type { IndexedContent, SideIndex } from "./side-index.ts";
-import { VectorMatrix } from "./vector-matrix.ts";
+import { noSimilarities, type Similarities, VectorMatrix } from "./vector-matrix.ts";
 
 /** An embedding is its components as little-endian floats of 32 bits: a list takes ten times as long. */
 const schema = `
@@ -16,6 +16,8 @@ create table if not exists content_vectors (
   indexed_at timestamp default current_timestamp
 );
 `;
+
+const rowsAtOnce = 64;
 
 /**
  * The side index in a DuckDB file of its own, held while this process runs. Vectors are compared
@@ -114,11 +116,14 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
       const dimension = this.dimension ?? fresh[0]?.vector.length;
       if (dimension === undefined || fresh.length === 0) return;
       await this.#transaction(async () => {
-        for (const { hash, vector } of fresh) {
+        for (let from = 0; from < fresh.length; from += rowsAtOnce) {
+          const rows = fresh.slice(from, from + rowsAtOnce);
+          const places = rows.map((_, at) => `($${2 * at + 1}, $${2 * at + 2})`);
           // A row that was left out when loading, for its length, gives way.
           await this.#database.rows(
-            "insert or replace into content_vectors (content_hash, embedding) values ($1, $2)",
-            [hash, { bytes: bytesOf(vector) }],
+            `insert or replace into content_vectors (content_hash, embedding)
+             values ${places.join(", ")}`,
+            rows.flatMap(({ hash, vector }) => [hash, { bytes: bytesOf(vector) }]),
           );
         }
         await this.#database.rows("update index_model set dimension = $1", [dimension]);
@@ -141,11 +146,8 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
     });
   }
 
-  async similarities(
-    vector: readonly number[],
-    signal?: AbortSignal,
-  ): Promise<ReadonlyMap<string, number>> {
-    return this.#matrix?.similarities(vector, createBreathe(signal)) ?? new Map();
+  similarities(vector: readonly number[]): Similarities {
+    return this.#matrix?.similarities(vector) ?? noSimilarities;
   }
 
   async #transaction(work: () => Promise<void>): Promise<void> {

@@ -1,3 +1,5 @@
+import type { Similarities } from "./vector-matrix.ts";
+
 /** A content and its vector. */
 export interface IndexedContent {
   /** SHA-256 of the content. */
@@ -25,9 +27,6 @@ export interface SideIndex {
   add(contents: readonly IndexedContent[], signal?: AbortSignal): Promise<void>;
   /** Drops contents that no record has any more. */
   retain(isWanted: (hash: string) => boolean): Promise<void>;
-  /** Cosine similarity, clipped to 0..1, of every content with the vector, by hash. */
-  similarities(
-    vector: readonly number[],
-    signal?: AbortSignal,
-  ): Promise<ReadonlyMap<string, number>>;
+  /** Compares the vector with every content's. */
+  similarities(vector: readonly number[]): Similarities;
 }

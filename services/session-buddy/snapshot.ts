@@ -1,7 +1,7 @@
 import { constants, copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { sleep } from "../../shared/lifecycle.ts";
-import { DuckDb } from "./duckdb.ts";
+import { DuckDb, DuckDbError } from "./duckdb.ts";
 
 /** A busy writer is waited for this often, this long each time. */
 const attempts = 5;
@@ -98,9 +98,35 @@ export async function takeSnapshot(
 
 let taken = 0;
 
-/** @throws DuckDbError */
-export function openSnapshot(copy: Snapshot): Promise<DuckDb> {
-  return DuckDb.open(copy.path, "read");
+export interface OpenSnapshot {
+  readonly database: DuckDb;
+  /** True when its log could not be replayed, so that what is only in there is missing. */
+  readonly withoutLog: boolean;
+}
+
+/**
+ * Opens a copy. A log that this program cannot replay, since it is damaged or has changes of an
+ * index that needs an extension, leaves what was checkpointed before.
+ * @throws DuckDbError
+ */
+export async function openSnapshot(copy: Snapshot): Promise<OpenSnapshot> {
+  try {
+    return { database: await DuckDb.open(copy.path, "read"), withoutLog: false };
+  } catch (error) {
+    const log = `${copy.path}.wal`;
+    if (!(await isUnreplayable(error, log))) throw error;
+    await rm(log);
+    return { database: await DuckDb.open(copy.path, "read"), withoutLog: true };
+  }
+}
+
+/** Whether it may be the log alone that keeps a file from being opened. */
+export async function isUnreplayable(error: unknown, log: string): Promise<boolean> {
+  return (
+    error instanceof DuckDbError &&
+    error.fault === "damaged" &&
+    (await fileState(log)) !== undefined
+  );
 }
 
 /** The log may be gone by now, after a checkpoint; the state afterwards tells. */

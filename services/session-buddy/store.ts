@@ -14,7 +14,7 @@ export interface FileContents {
   readonly faults: number;
   /** Records that another layout has too; counted once. */
   readonly folded: number;
-  /** Files beside this one that cannot be read, with why. */
+  /** Files beside this one, and logs, that cannot be read, with why. */
   readonly unreadFiles: readonly UnreadFile[];
 }
 

@@ -1,19 +1,27 @@
 const k1 = 1.2;
 const b = 0.75;
-
-interface Postings {
-  readonly documents: number[];
-  readonly counts: number[];
-}
+/** A posting is a document and how often it has the word, in one number that stays small. */
+const countRange = 256;
 
 /** Which documents a search considers. */
-export type Scope = (document: number) => boolean;
+export interface Scope {
+  /** 1 for each document that belongs. */
+  readonly mask: Uint8Array;
+  readonly size: number;
+}
+
+/** The scores of a search, by document. */
+export interface TextScores {
+  /** Documents that hold any of the words. */
+  readonly documents: readonly number[];
+  get(document: number): number | undefined;
+}
 
 /**
  * An inverted index in memory, ranked by BM25. A document is a number, given in order of adding.
  */
 export class TextIndex {
-  readonly #postings = new Map<string, Postings>();
+  readonly #postings = new Map<string, number[]>();
   readonly #lengths: number[] = [];
   #totalLength = 0;
 
@@ -27,16 +35,13 @@ export class TextIndex {
     for (const word of words) {
       const postings = this.#postings.get(word);
       if (postings === undefined) {
-        this.#postings.set(word, { documents: [document], counts: [1] });
+        this.#postings.set(word, [document * countRange + 1]);
         continue;
       }
-      const { documents, counts } = postings;
-      const last = documents.length - 1;
-      if (documents[last] === document) counts[last] = (counts[last] ?? 0) + 1;
-      else {
-        documents.push(document);
-        counts.push(1);
-      }
+      const last = postings[postings.length - 1] ?? -1;
+      if (Math.floor(last / countRange) !== document) postings.push(document * countRange + 1);
+      // A word that comes more often than this weighs what it weighs now.
+      else if (last % countRange < countRange - 1) postings[postings.length - 1] = last + 1;
     }
     this.#lengths.push(words.length);
     this.#totalLength += words.length;
@@ -49,45 +54,48 @@ export class TextIndex {
    * and below 1 and the same measure as the vector store's text score. A word that no document
    * holds counts in the bound too.
    */
-  search(queryWords: Iterable<string>, scope?: Scope): Map<number, number> {
-    const scores = new Map<number, number>();
-    const { size, totalLength } = this.#statistics(scope);
-    const averageLength = totalLength / size;
+  search(queryWords: Iterable<string>, scope?: Scope): TextScores {
+    const scores = new Float64Array(this.size);
+    const documents: number[] = [];
+    const size = scope?.size ?? this.size;
+    const averageLength = this.#totalLengthOf(scope) / size;
     let bound = 0;
     for (const word of new Set(queryWords)) {
-      const occurrences = this.#occurrences(word, scope);
-      const frequency = occurrences.length;
+      const postings = this.#postings.get(word) ?? [];
+      const frequency = scope === undefined ? postings.length : countIn(postings, scope);
       const idf = Math.log(1 + (size - frequency + 0.5) / (frequency + 0.5));
       bound += idf * (k1 + 1);
-      for (const [document, count] of occurrences) {
+      for (const posting of postings) {
+        const document = Math.floor(posting / countRange);
+        if (scope !== undefined && scope.mask[document] !== 1) continue;
+        const count = posting % countRange;
         const relativeLength = (this.#lengths[document] ?? 0) / averageLength;
         const weight = (count * (k1 + 1)) / (count + k1 * (1 - b + b * relativeLength));
-        scores.set(document, (scores.get(document) ?? 0) + idf * weight);
+        if (scores[document] === 0) documents.push(document);
+        scores[document] = (scores[document] ?? 0) + idf * weight;
       }
     }
-    for (const [document, score] of scores) scores.set(document, score / bound);
-    return scores;
+    return {
+      documents,
+      get: (document) => {
+        const score = scores[document] ?? 0;
+        return score === 0 ? undefined : score / bound;
+      },
+    };
   }
 
-  #statistics(scope: Scope | undefined): { size: number; totalLength: number } {
-    if (scope === undefined) return { size: this.#lengths.length, totalLength: this.#totalLength };
-    let size = 0;
-    let totalLength = 0;
-    this.#lengths.forEach((length, document) => {
-      if (!scope(document)) return;
-      size++;
-      totalLength += length;
-    });
-    return { size, totalLength };
+  #totalLengthOf(scope: Scope | undefined): number {
+    if (scope === undefined) return this.#totalLength;
+    let total = 0;
+    for (let document = 0; document < this.#lengths.length; document++) {
+      if (scope.mask[document] === 1) total += this.#lengths[document] ?? 0;
+    }
+    return total;
   }
+}
 
-  #occurrences(word: string, scope: Scope | undefined): [document: number, count: number][] {
-    const postings = this.#postings.get(word);
-    if (postings === undefined) return [];
-    const found: [number, number][] = [];
-    postings.documents.forEach((document, at) => {
-      if (scope?.(document) ?? true) found.push([document, postings.counts[at] ?? 0]);
-    });
-    return found;
-  }
+function countIn(postings: readonly number[], { mask }: Scope): number {
+  let count = 0;
+  for (const posting of postings) if (mask[Math.floor(posting / countRange)] === 1) count++;
+  return count;
 }

@@ -113,6 +113,8 @@ export function insertV2(
     metadata: JSON.stringify(metadataOf(draft)),
     insight_type: draft.insight?.type ?? null,
     usage_count: 0,
+    // The one word for us that Session-Buddy's check takes, where a version has the column here.
+    source_type: "mahavishnu_workflow",
     confidence_score: draft.insight?.confidence ?? 0.5,
   };
   const present = Object.entries(values).filter(([name]) => columns.has(name));

@@ -4,11 +4,13 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
 import { Catalogue } from "./catalogue.ts";
+import { createBreathe } from "./event-loop.ts";
 import type { StoredRecord } from "./record.ts";
-import { rank } from "./search.ts";
+import { rank, type SearchQuery } from "./search.ts";
 import { DuckDbSideIndex } from "./side-index-store.ts";
 import { temporaryFolder } from "./testing/session-buddy-files.ts";
 import { type Embedder, UnknownModelError, VectorIndexing } from "./vector-indexing.ts";
+import { type Similarities, VectorMatrix } from "./vector-matrix.ts";
 
 let resources: Resources;
 let path: string;
@@ -111,12 +113,12 @@ test("every content gets its vector in bounded batches; a refused one does not s
   const poisoned = embedder.calls.filter(({ texts }) => texts.includes("poison"));
   expect(poisoned).toHaveLength(1);
   expect(indexing.indexedRecords(catalogue)).toBe(100);
-  const { pending, found, model } = await indexing.compare(
-    { model: "small", values: [1, 0] },
-    catalogue,
-  );
+  const { pending, found, model } = indexing.compare({ model: "small", values: [1, 0] }, catalogue);
   expect({ pending, model, size: found.size }).toEqual({ pending: 0, model: "small", size: 100 });
-  expect([...found.values()].every((similarity) => similarity > 0.9 && similarity <= 1)).toBe(true);
+  for (const { hash } of catalogue.entries.slice(0, 100)) {
+    expect(found.get(hash)).toBeGreaterThan(0.9);
+    expect(found.get(hash)).toBeLessThanOrEqual(1);
+  }
 });
 
 test("a restart goes on where it stopped", async () => {
@@ -140,9 +142,7 @@ test("it outlives an embedder that is down", async () => {
   embedder.down = true;
   const { index, indexing } = await open(() => catalogue, embedder);
   await until(() => embedder.calls.length >= 2);
-  expect((await indexing.compare({ model: "small", values: [1, 0] }, catalogue)).model).toBe(
-    undefined,
-  );
+  expect(indexing.compare({ model: "small", values: [1, 0] }, catalogue).model).toBe(undefined);
   embedder.down = false;
   await until(() => index.size === 1);
 });
@@ -151,13 +151,10 @@ test("another model takes over when it is asked for, and drops the vectors of th
   const catalogue = await catalogueOf("one", "two");
   const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
   await until(() => index.size === 2);
-  const early = await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
-  expect(early).toMatchObject({ model: "small", found: new Map() });
+  const early = indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
+  expect(early).toMatchObject({ model: "small", found: { size: 0 } });
   await until(() => index.model === "large" && index.size === 2);
-  const { found, dimension } = await indexing.compare(
-    { model: "large", values: [1, 0, 0] },
-    catalogue,
-  );
+  const { found, dimension } = indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
   expect({ size: found.size, dimension }).toEqual({ size: 2, dimension: 3 });
 });
 
@@ -166,10 +163,10 @@ test("a model that is asked for keeps its place, and nobody's model drops nothin
   const embedder = new FakeEmbedder();
   const { index, indexing } = await open(() => catalogue, embedder);
   await until(() => index.size === 2);
-  await indexing.compare({ model: "nobody", values: [1] }, catalogue);
+  indexing.compare({ model: "nobody", values: [1] }, catalogue);
   await until(() => embedder.calls.some(({ model }) => model === "nobody"));
-  await indexing.compare({ model: "small", values: [1, 0] }, catalogue);
-  await indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
+  indexing.compare({ model: "small", values: [1, 0] }, catalogue);
+  indexing.compare({ model: "large", values: [1, 0, 0] }, catalogue);
   await sleep(50);
   expect(index.model).toBe("small");
   expect(index.size).toBe(2);
@@ -189,7 +186,7 @@ test("a query of another dimension is compared with nothing", async () => {
   const catalogue = await catalogueOf("one");
   const { index, indexing } = await open(() => catalogue, new FakeEmbedder());
   await until(() => index.size === 1);
-  const { found, dimension } = await indexing.compare({ model: "small", values: [1] }, catalogue);
+  const { found, dimension } = indexing.compare({ model: "small", values: [1] }, catalogue);
   expect({ size: found.size, dimension }).toEqual({ size: 0, dimension: 2 });
 });
 
@@ -209,7 +206,7 @@ test("without a side index all is found by text", async () => {
     logger: silentLogger(),
   });
   indexing.start();
-  const { found, model } = await indexing.compare({ model: "small", values: [1, 0] }, catalogue);
+  const { found, model } = indexing.compare({ model: "small", values: [1, 0] }, catalogue);
   expect({ size: found.size, model }).toEqual({ size: 0, model: undefined });
   await indexing[Symbol.asyncDispose]();
 });
@@ -221,19 +218,12 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
     [hash(0), 0.4],
     [hash(1), 0.8],
   ]);
-  const hits = rank(
-    {
-      tenant: "t",
-      text: "pool",
-      vector: undefined,
-      project: "",
-      limit: 10,
-      minScore: 0,
-      kinds: new Set(),
-    },
-    catalogue,
-    similarities,
-  );
+  const known: Similarities = {
+    size: similarities.size,
+    get: (content) => similarities.get(content),
+    nearest: async () => [...similarities.keys()],
+  };
+  const hits = await rank(asking("pool"), catalogue, known, createBreathe());
   const byId = new Map(hits.map((hit) => [hit.record.id, hit]));
   const text = catalogue.text.search(["pool"]);
   expect(byId.get("0")?.score).toBeCloseTo(0.5 * 0.4 + 0.5 * (text.get(0) ?? 0), 6);
@@ -241,3 +231,43 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
   expect(byId.get("2")?.score).toBe(byId.get("2")?.textScore);
   expect(byId.get("2")?.vectorScore).toBeUndefined();
 });
+
+test("of many records the best are the same as if every one were scored", async () => {
+  const count = 12_000;
+  const texts = Array.from({ length: count }, (_, at) => {
+    const rare = at % 17 === 0 ? "pool " : "";
+    return `${rare}${at % 2 === 0 ? "common " : ""}word${at}`;
+  });
+  const catalogue = await catalogueOf(...texts);
+  const matrix = new VectorMatrix(64);
+  const vectorOf = (at: number) =>
+    Array.from({ length: 64 }, (_, i) => Math.sin((at % 300) * (i + 1)) + 0.3 * Math.cos(at * i));
+  catalogue.entries.forEach(({ hash }, at) => {
+    matrix.set(hash, vectorOf(at));
+  });
+  const similarities = matrix.similarities(vectorOf(17));
+  const hits = await rank(asking("common pool"), catalogue, similarities, createBreathe());
+  const textScores = catalogue.text.search(["common", "pool"]);
+  const every = catalogue.entries
+    .map(({ record: { id }, hash }, at) => ({
+      id,
+      score: Math.fround(
+        (Math.fround(similarities.get(hash) ?? 0) + Math.fround(textScores.get(at) ?? 0)) / 2,
+      ),
+    }))
+    .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
+  const best = every.slice(0, 10).map(({ id }) => id);
+  expect(hits.map(({ record: { id } }) => id)).toEqual(best);
+});
+
+function asking(text: string): SearchQuery {
+  return {
+    tenant: "t",
+    text,
+    vector: undefined,
+    project: "",
+    limit: 10,
+    minScore: 0,
+    kinds: new Set(),
+  };
+}

@@ -2,6 +2,7 @@ import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { IndexedContent, SideIndex } from "./side-index.ts";
+import { noSimilarities, type Similarities } from "./vector-matrix.ts";
 
 /** What became of one text. */
 export type EmbeddedText =
@@ -48,8 +49,7 @@ export interface Comparison {
   readonly dimension: number | undefined;
   /** Contents that wait for their vector. */
   readonly pending: number;
-  /** Similarity by content hash. */
-  readonly found: ReadonlyMap<string, number>;
+  readonly found: Similarities;
 }
 
 const batchTexts = 32;
@@ -57,7 +57,6 @@ const batchLength = 131_072;
 /** Models read far less than this; more would only travel. */
 const textLength = 32_768;
 const embedTimeoutMs = 120_000;
-const nothing: ReadonlyMap<string, number> = new Map();
 
 /**
  * Fills the side index in the background: one batch at a time, each kept before the next, so that
@@ -70,6 +69,9 @@ export class VectorIndexing implements AsyncDisposable {
   /** Contents that the present model refuses. */
   readonly #refused = new Set<string>();
   readonly #unknownModels = new Map<string, number>();
+  #lastPending:
+    | { readonly catalogue: Catalogue; readonly state: string; readonly pending: number }
+    | undefined;
   #queue: string[] = [];
   #queueOf: Catalogue | undefined;
   #wantedModel: string | undefined;
@@ -94,19 +96,18 @@ export class VectorIndexing implements AsyncDisposable {
   }
 
   /** Compares a query's vector with the vectors of its own model; notes which model is asked for. */
-  async compare(
+  compare(
     query: { readonly model: string; readonly values: readonly number[] },
     catalogue: Catalogue,
-    signal?: AbortSignal,
-  ): Promise<Comparison> {
+  ): Comparison {
     const { index } = this.#options;
     const model = index?.model;
     const dimension = index?.dimension;
-    if (index === undefined) return { model, dimension, pending: 0, found: nothing };
+    if (index === undefined) return { model, dimension, pending: 0, found: noSimilarities };
     if (model === query.model) this.#presentModelAsked = performance.now();
     else this.#ask(query.model);
     const comparable = model === query.model && dimension === query.values.length;
-    const found = comparable ? await index.similarities(query.values, signal) : nothing;
+    const found = comparable ? index.similarities(query.values) : noSimilarities;
     return { model, dimension, pending: this.#pending(catalogue, index), found };
   }
 
@@ -132,7 +133,17 @@ export class VectorIndexing implements AsyncDisposable {
     this.#wake();
   }
 
+  /** Counted again only when something has changed: every search asks. */
   #pending(catalogue: Catalogue, index: SideIndex): number {
+    const state = [catalogue.contents.size, index.model, index.size, this.#refused.size].join();
+    const last = this.#lastPending;
+    if (last?.catalogue === catalogue && last.state === state) return last.pending;
+    const pending = this.#countPending(catalogue, index);
+    this.#lastPending = { catalogue, state, pending };
+    return pending;
+  }
+
+  #countPending(catalogue: Catalogue, index: SideIndex): number {
     let pending = 0;
     for (const hash of catalogue.contents.keys()) {
       if (!index.has(hash) && !this.#refused.has(hash)) pending++;

@@ -1,6 +1,26 @@
 import type { Breathe } from "./event-loop.ts";
+import { SignSketch } from "./sign-sketch.ts";
 
 const blockRows = 1_024;
+
+/** How contents compare with one query's vector. */
+export interface Similarities {
+  /** How many contents have a vector. */
+  readonly size: number;
+  /** Cosine similarity, clipped to 0..1; undefined where the content has no vector. */
+  get(hash: string): number | undefined;
+  /**
+   * About so many of the most similar contents, found by their sketches: some of the least similar
+   * among them may be missed. Pauses between blocks.
+   */
+  nearest(count: number, breathe: Breathe): Promise<string[]>;
+}
+
+export const noSimilarities: Similarities = {
+  size: 0,
+  get: () => undefined,
+  nearest: async () => [],
+};
 
 /**
  * Vectors of one dimension in memory, each scaled to length 1, so that comparing is multiplying.
@@ -8,13 +28,16 @@ const blockRows = 1_024;
  */
 export class VectorMatrix {
   readonly dimension: number;
+  readonly #sketch: SignSketch;
   readonly #blocks: Float32Array[] = [];
+  readonly #sketches: Uint32Array[] = [];
   readonly #hashes: (string | undefined)[] = [];
   readonly #rows = new Map<string, number>();
   readonly #free: number[] = [];
 
   constructor(dimension: number) {
     this.dimension = dimension;
+    this.#sketch = new SignSketch(dimension);
   }
 
   get hashes(): ReadonlyMap<string, unknown> {
@@ -23,11 +46,16 @@ export class VectorMatrix {
 
   set(hash: string, vector: ArrayLike<number>): void {
     const row = this.#rows.get(hash) ?? this.#free.pop() ?? this.#hashes.length;
+    const { words } = this.#sketch;
     if (row >= this.#blocks.length * blockRows) {
       this.#blocks.push(new Float32Array(blockRows * this.dimension));
+      this.#sketches.push(new Uint32Array(blockRows * words));
     }
-    const block = this.#blocks[Math.floor(row / blockRows)] ?? new Float32Array(0);
-    block.set(scaled(vector), (row % blockRows) * this.dimension);
+    const block = Math.floor(row / blockRows);
+    const values = scaled(vector);
+    this.#blocks[block]?.set(values, (row % blockRows) * this.dimension);
+    const sketches = this.#sketches[block];
+    if (sketches !== undefined) this.#sketch.write(values, sketches, (row % blockRows) * words);
     this.#hashes[row] = hash;
     this.#rows.set(hash, row);
   }
@@ -40,23 +68,54 @@ export class VectorMatrix {
     this.#free.push(row);
   }
 
-  /** Cosine similarity, clipped to 0..1, of every vector, by hash; pauses between blocks. */
-  async similarities(vector: ArrayLike<number>, breathe: Breathe): Promise<Map<string, number>> {
-    const found = new Map<string, number>();
+  similarities(vector: ArrayLike<number>): Similarities {
     const query = scaled(vector);
-    const { dimension } = this;
-    for (let at = 0; at < this.#blocks.length; at++) {
-      const block = this.#blocks[at] ?? query;
-      const rows = Math.min(blockRows, this.#hashes.length - at * blockRows);
-      for (let row = 0; row < rows; row++) {
-        const hash = this.#hashes[at * blockRows + row];
-        if (hash === undefined) continue;
-        found.set(hash, Math.min(Math.max(dot(block, row * dimension, query), 0), 1));
-      }
-      await breathe();
+    return {
+      size: this.#rows.size,
+      get: (hash) => {
+        const row = this.#rows.get(hash);
+        return row === undefined ? undefined : this.#similarity(row, query);
+      },
+      nearest: (count, breathe) => this.#nearest(query, count, breathe),
+    };
+  }
+
+  #similarity(row: number, query: Float32Array): number {
+    const block = this.#blocks[Math.floor(row / blockRows)] ?? query;
+    return Math.min(Math.max(dot(block, (row % blockRows) * this.dimension, query), 0), 1);
+  }
+
+  async #nearest(query: Float32Array, count: number, breathe: Breathe): Promise<string[]> {
+    const { words } = this.#sketch;
+    const own = new Uint32Array(words);
+    this.#sketch.write(query, own, 0);
+    const distances = new Uint16Array(this.#hashes.length);
+    const rowsAt = new Uint32Array(words * 32 + 1);
+    for (let row = 0; row < distances.length; row++) {
+      if (row % blockRows === 0) await breathe();
+      const sketches = this.#sketches[Math.floor(row / blockRows)] ?? own;
+      const distance = this.#sketch.distance(sketches, (row % blockRows) * words, own);
+      distances[row] = distance;
+      if (this.#hashes[row] !== undefined) rowsAt[distance] = (rowsAt[distance] ?? 0) + 1;
     }
+    const farthest = distanceOf(rowsAt, count);
+    const found: string[] = [];
+    distances.forEach((distance, row) => {
+      const hash = this.#hashes[row];
+      if (distance <= farthest && hash !== undefined) found.push(hash);
+    });
     return found;
   }
+}
+
+/** Within which distance there are so many rows. */
+function distanceOf(rowsAt: Uint32Array, count: number): number {
+  let rows = 0;
+  for (let distance = 0; distance < rowsAt.length; distance++) {
+    rows += rowsAt[distance] ?? 0;
+    if (rows >= count) return distance;
+  }
+  return rowsAt.length;
 }
 
 function scaled(vector: ArrayLike<number>): Float32Array {

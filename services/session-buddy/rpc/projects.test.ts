@@ -90,6 +90,33 @@ test("what Session-Buddy adds is listed", async () => {
   expect(dependencies[0]).toMatchObject({ id: "x", dependencyType: DependencyType.UNSPECIFIED });
 });
 
+test.each([
+  ["the older layout", "context text,", "'because'", "because"],
+  ["the newest layout", "", undefined, ""],
+])("links of sessions are read in %s", async (_, column, value, context) => {
+  expect((await bridge.listSessionLinks({})).links).toEqual([]);
+  await script(
+    file,
+    `create table session_links (id varchar primary key, source_session_id varchar not null,
+       target_session_id varchar not null, link_type varchar not null, ${column}
+       created_at timestamp default now(), metadata json);
+     insert into session_links by name select 'l1' as id, 's1' as source_session_id,
+       's2' as target_session_id, 'continuation' as link_type, '{"k": 1}' as metadata
+       ${value === undefined ? "" : `, ${value} as context`}, timestamp '2026-07-01 10:00:00' as created_at;
+     insert into session_links by name select 'l2' as id, 's3' as source_session_id,
+       's1' as target_session_id, 'related' as link_type`,
+  );
+  const { links } = await bridge.listSessionLinks({ sessionId: "s1" });
+  expect(links).toMatchObject([
+    { id: "l1", sourceSessionId: "s1", targetSessionId: "s2", context, metadata: { k: 1 } },
+    { id: "l2", linkType: "related", context: "" },
+  ]);
+  expect(links[0]?.createTime?.seconds).toBe(BigInt(Date.parse("2026-07-01T10:00:00Z") / 1_000));
+  const inbound = { sessionId: "s1", direction: DependencyDirection.INBOUND };
+  expect((await bridge.listSessionLinks(inbound)).links.map(({ id }) => id)).toEqual(["l2"]);
+  expect((await bridge.listSessionLinks({ sessionId: "none" })).links).toEqual([]);
+});
+
 test("every wrong field is named at once", async () => {
   const fieldsOf = async (call: Promise<unknown>) => {
     const error = ConnectError.from(await call.catch((reason: unknown) => reason));

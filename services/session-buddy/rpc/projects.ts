@@ -6,6 +6,8 @@ import {
   ProjectDependencySchema,
   type ProjectGroup as ProjectGroupMessage,
   ProjectGroupSchema,
+  type SessionLink as SessionLinkMessage,
+  SessionLinkSchema,
 } from "../../../shared/gen/mahavishnu/sessionbuddy/v1/project_pb.js";
 import {
   DependencyDirection,
@@ -20,6 +22,7 @@ import {
   type NewProjectGroup,
   type ProjectDependency,
   type ProjectGroup,
+  type SessionLink,
   touches,
 } from "../project.ts";
 import type { DuckDbProjectStore } from "../project-store.ts";
@@ -31,7 +34,11 @@ const mostProjects = 1_000;
 
 type ProjectMethods = Pick<
   ServiceImpl<typeof SessionBuddyService>,
-  "createProjectGroup" | "listProjectGroups" | "addProjectDependency" | "listProjectDependencies"
+  | "createProjectGroup"
+  | "listProjectGroups"
+  | "addProjectDependency"
+  | "listProjectDependencies"
+  | "listSessionLinks"
 >;
 
 export function createProjectHandlers(store: DuckDbProjectStore): ProjectMethods {
@@ -53,6 +60,12 @@ export function createProjectHandlers(store: DuckDbProjectStore): ProjectMethods
       const { dependencies } = await store.read(signal);
       const chosen = dependencies.filter((one) => project === "" || touches(one, project, way));
       return { dependencies: chosen.map(toDependency) };
+    },
+    async listSessionLinks({ sessionId, direction }, { signal }) {
+      const way = parseDirection(direction);
+      const { links } = await store.read(signal);
+      const chosen = links.filter((one) => sessionId === "" || touches(one, sessionId, way));
+      return { links: chosen.map(toLink) };
     },
   };
 }
@@ -155,6 +168,16 @@ function toDependency(dependency: ProjectDependency): ProjectDependencyMessage {
     dependencyType: typeMessages[type as DependencyType] ?? DependencyTypeMessage.UNSPECIFIED,
     description,
     metadata,
+    ...(createMicros === undefined ? {} : { createTime: toTimestamp(createMicros) }),
+  });
+}
+
+function toLink({ source, target, type, createMicros, ...link }: SessionLink): SessionLinkMessage {
+  return create(SessionLinkSchema, {
+    ...link,
+    sourceSessionId: source,
+    targetSessionId: target,
+    linkType: type,
     ...(createMicros === undefined ? {} : { createTime: toTimestamp(createMicros) }),
   });
 }

@@ -129,6 +129,68 @@ export declare type ProjectDependency = Message<"mahavishnu.sessionbuddy.v1.Proj
 export declare const ProjectDependencySchema: GenMessage<ProjectDependency>;
 
 /**
+ * A session of Session-Buddy that goes on from another, or belongs to it.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.SessionLink
+ */
+export declare type SessionLink = Message<"mahavishnu.sessionbuddy.v1.SessionLink"> & {
+  /**
+   * Its id in Session-Buddy.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The session that the link starts from.
+   *
+   * @generated from field: string source_session_id = 2;
+   */
+  sourceSessionId: string;
+
+  /**
+   * The session that it leads to.
+   *
+   * @generated from field: string target_session_id = 3;
+   */
+  targetSessionId: string;
+
+  /**
+   * `related`, `continuation`, `reference`, `dependency`, or another word that Session-Buddy stored.
+   *
+   * @generated from field: string link_type = 4;
+   */
+  linkType: string;
+
+  /**
+   * Why they are linked. Empty: not told; newer layouts have no place for it.
+   *
+   * @generated from field: string context = 5;
+   */
+  context: string;
+
+  /**
+   * Free data.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 6;
+   */
+  metadata?: JsonObject | undefined;
+
+  /**
+   * When it was made; absent where the layout does not tell.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 7;
+   */
+  createTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.SessionLink.
+ * Use `create(SessionLinkSchema)` to create a new message.
+ */
+export declare const SessionLinkSchema: GenMessage<SessionLink>;
+
+/**
  * How one project depends on another.
  *
  * @generated from enum mahavishnu.sessionbuddy.v1.DependencyType

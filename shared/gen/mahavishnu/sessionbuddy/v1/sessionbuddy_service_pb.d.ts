@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Vector } from "../../type/v1/vector_pb.js";
 import type { Delivery, Origin, Record, RecordKind } from "./record_pb.js";
-import type { ProjectDependency, ProjectGroup } from "./project_pb.js";
+import type { ProjectDependency, ProjectGroup, SessionLink } from "./project_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -504,7 +504,7 @@ export declare type ExportBegin = Message<"mahavishnu.sessionbuddy.v1.ExportBegi
   lockHolder: string;
 
   /**
-   * Files beside it that cannot be read, with why.
+   * Files beside it, and write-ahead logs, that cannot be read, with why.
    *
    * @generated from field: repeated string unread_files = 8;
    */
@@ -731,6 +731,53 @@ export declare type ListProjectDependenciesResponse = Message<"mahavishnu.sessio
  * Use `create(ListProjectDependenciesResponseSchema)` to create a new message.
  */
 export declare const ListProjectDependenciesResponseSchema: GenMessage<ListProjectDependenciesResponse>;
+
+/**
+ * Which links between sessions.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.ListSessionLinksRequest
+ */
+export declare type ListSessionLinksRequest = Message<"mahavishnu.sessionbuddy.v1.ListSessionLinksRequest"> & {
+  /**
+   * The session, at either end. Empty: all links.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Which way to look from the session. Default BOTH.
+   *
+   * @generated from field: mahavishnu.sessionbuddy.v1.DependencyDirection direction = 2;
+   */
+  direction: DependencyDirection;
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.ListSessionLinksRequest.
+ * Use `create(ListSessionLinksRequestSchema)` to create a new message.
+ */
+export declare const ListSessionLinksRequestSchema: GenMessage<ListSessionLinksRequest>;
+
+/**
+ * The links.
+ *
+ * @generated from message mahavishnu.sessionbuddy.v1.ListSessionLinksResponse
+ */
+export declare type ListSessionLinksResponse = Message<"mahavishnu.sessionbuddy.v1.ListSessionLinksResponse"> & {
+  /**
+   * By source, target and type.
+   *
+   * @generated from field: repeated mahavishnu.sessionbuddy.v1.SessionLink links = 1;
+   */
+  links: SessionLink[];
+};
+
+/**
+ * Describes the message mahavishnu.sessionbuddy.v1.ListSessionLinksResponse.
+ * Use `create(ListSessionLinksResponseSchema)` to create a new message.
+ */
+export declare const ListSessionLinksResponseSchema: GenMessage<ListSessionLinksResponse>;
 
 /**
  * Asks what the bridge sees.
@@ -1030,6 +1077,17 @@ export declare const SessionBuddyService: GenService<{
     methodKind: "unary";
     input: typeof ListProjectDependenciesRequestSchema;
     output: typeof ListProjectDependenciesResponseSchema;
+  },
+  /**
+   * Lists links between sessions, which Session-Buddy makes. Fails with UNAVAILABLE where the file
+   * cannot be read.
+   *
+   * @generated from rpc mahavishnu.sessionbuddy.v1.SessionBuddyService.ListSessionLinks
+   */
+  listSessionLinks: {
+    methodKind: "unary";
+    input: typeof ListSessionLinksRequestSchema;
+    output: typeof ListSessionLinksResponseSchema;
   },
   /**
    * Tells what the bridge sees: file, layouts, counts, lock, queue. Writes nothing.
