@@ -36,7 +36,7 @@ it("gives an insight that is migrated the identity of the same insight that is t
   const words = fc.lorem({ maxCount: 8 });
   fc.assert(
     fc.property(words, fc.constantFrom("", "!", " — so.", "\n(really)"), (text, more) => {
-      const lesson = `Always ${text}${more}`;
+      const lesson = `Always remember ${text}${more}`;
       const [insight] = insightsOf({ ...told, content: `★ Insight ─────\n${lesson}\n─────` });
       const migrated = toMemory({ ...record, content: lesson.toUpperCase() }, "m1");
       expect(migrated.id).toBe(insight?.memory.id);
