@@ -206,6 +206,14 @@ describe.each(["adapter", "migration"] as const)("the %s's variant of the layout
       workflow_id: "w1",
       mahavishnu: { request_id: "r1", tenant: "default", project: "mahavishnu" },
     });
+    // As Session-Buddy's own searches ask.
+    const insights = `select id from reflections_v2 where insight_type is not null
+      and try_cast(json_extract(metadata, '$.quality_score') as double) >= 0.5
+      and content like '%connection pool%'`;
+    expect(await query(file, insights)).toEqual([{ id: one.id }]);
+    const reflections = `select id from reflections_v2 where insight_type is null
+      and content like '%bounded queues%'`;
+    expect(await query(file, reflections)).toEqual([{ id: two.id }]);
     const pacific = new Date(before).toLocaleString("sv", { timeZone: "America/Los_Angeles" });
     const created = Number(rows[0]?.["created"]) / 1000;
     expect(Math.abs(created - Date.parse(`${pacific.replace(" ", "T")}Z`))).toBeLessThan(60_000);

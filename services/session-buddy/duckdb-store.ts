@@ -64,6 +64,7 @@ export class DuckDbRecordStore implements RecordStore {
   async write<T>(work: (session: WriteSession) => Promise<T>, signal?: AbortSignal) {
     const { value, signature } = await this.#files.main.write(async (database, current) => {
       let changed = false;
+      let target: Promise<RecordSource> | undefined;
       const result = await work({
         signature: await this.#files.signatureWith(current),
         read: async (sink) => {
@@ -74,7 +75,8 @@ export class DuckDbRecordStore implements RecordStore {
         },
         readNew: (known, sink) => this.#readNew(database, known, sink, signal),
         insert: async (write) => {
-          const records = await this.#insert(database, write);
+          target ??= this.#target(database);
+          const records = await this.#insert(database, await target, write);
           changed ||= records.length > 0;
           return records;
         },
@@ -149,22 +151,29 @@ export class DuckDbRecordStore implements RecordStore {
       for await (const records of this.#byId(database, source, fresh)) await sink(records);
   }
 
-  async #insert(database: DuckDb, write: QueuedWrite): Promise<StoredRecord[]> {
+  /** Makes what is missing for the first record, and empties what would hide it. */
+  async #target(database: DuckDb): Promise<RecordSource> {
     if ((await this.#reflections(database)) === undefined) await database.script(createV2Tables);
     const source = await this.#reflections(database);
     if (source === undefined) throw new Error("reflections_v2 has no columns of a record");
+    const tables = await tablesOf(database);
+    // Session-Buddy answers from it for a week, and would not see the new records.
+    if (tables.some(({ schema, name }) => schema === "main" && name === "query_cache_l2")) {
+      await database.script("delete from query_cache_l2");
+    }
+    return source;
+  }
+
+  async #insert(
+    database: DuckDb,
+    source: RecordSource,
+    write: QueuedWrite,
+  ): Promise<StoredRecord[]> {
     for await (const there of this.#byId(database, source, [write.id])) {
       if (there.length > 0) return [];
     }
     const insert = insertV2(write, source.table.columns, this.#wallTime);
     await database.rows(insert.sql, insert.parameters);
-    // Session-Buddy answers from it for a week, and would not see the new record.
-    const cache = await database.rows(
-      `select table_name from duckdb_tables()
-       where schema_name = 'main' and table_name = 'query_cache_l2'
-         and database_name = current_database()`,
-    );
-    if (cache.length > 0) await database.script("delete from query_cache_l2");
     const records: StoredRecord[] = [];
     for await (const some of this.#byId(database, source, [write.id])) records.push(...some);
     return records;

@@ -93,6 +93,10 @@ async function makeFile(path: string, records: number): Promise<void> {
     appender.appendVarchar(prose(at));
     appender.appendArray(arrayValue(vectorOf(at)), ARRAY(FLOAT, dimension));
     appender.endRow();
+    if (at % 1_000 === 999) {
+      appender.flushSync();
+      await sleep(0);
+    }
   }
   appender.closeSync();
   await connection.run(`insert into reflections_v2 (id, content, embedding)
