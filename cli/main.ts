@@ -4,6 +4,7 @@ import { version } from "../shared/version.ts";
 import { CallFailure } from "./connection.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
+import { migrateSessionBuddy } from "./migrate.ts";
 import { exitCodes, note } from "./output.ts";
 import { remember } from "./remember.ts";
 import { type MemoryTypeName, memoryTypes, search } from "./search.ts";
@@ -76,6 +77,19 @@ program
   .addOption(tenant())
   .addOption(json())
   .action(ingest);
+
+program
+  .command("migrate")
+  .description("bring in what other programs have stored")
+  .command("session-buddy [path]")
+  .description(
+    "copy a Session-Buddy file into the memory; again to go on, or to bring in what is new",
+  )
+  .option("--dry-run", "read and count only")
+  .option("--time-zone <name>", "the writer's IANA time zone (default: the bridge's)")
+  .addOption(tenant())
+  .addOption(json())
+  .action(migrateSessionBuddy);
 
 program
   .command("health")

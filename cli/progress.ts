@@ -7,6 +7,8 @@ export interface ProgressState {
   readonly total: number;
   readonly unit: string;
   readonly extra: string;
+  /** A second; by default from the start of this line. */
+  readonly rate?: number;
 }
 
 const barWidth = 30;
@@ -47,7 +49,7 @@ export class ProgressLine {
 /** `ingesting  ████░░░░  40 %  40/100 files  12.0/s  5 s left  80 chunks`. */
 export function progressText(state: ProgressState, seconds: number): string {
   const { label, done, total, unit, extra } = state;
-  const rate = seconds > 0 ? done / seconds : 0;
+  const rate = state.rate ?? (seconds > 0 ? done / seconds : 0);
   const parts = [label.padEnd(10)];
   if (total > 0) {
     const share = Math.min(1, done / total);

@@ -139,17 +139,6 @@ describe("IngestionService", () => {
     expect(fieldsOf(await failureOf(list))).toEqual(["status", "page_size", "page_token"]);
   });
 
-  it("says what it does not serve yet", async () => {
-    const call = async () => {
-      for await (const _ of client().migrateSessionBuddy({})) {
-        // Only how it ends counts.
-      }
-    };
-    const error = await failureOf(call());
-    expect(error.code).toBe(Code.Unimplemented);
-    expect(error.findDetails(ErrorInfoSchema)[0]?.reason).toBe("NOT_IMPLEMENTED");
-  });
-
   it("does not serve without its database, and says so", async () => {
     const health = createClient(Health, transport);
     const { status } = await health.check({ service: IngestionService.typeName });

@@ -1,6 +1,7 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { createLogger, type Logger } from "../../shared/logging.ts";
@@ -19,6 +20,11 @@ import { reportEvents } from "./ingestion-events.ts";
 import { Ingestions } from "./ingestions.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
+import { GrpcMemoryTarget } from "./migration/memory-store-client.ts";
+import { reportMigrations } from "./migration/migration-events.ts";
+import { Migrations } from "./migration/migrations.ts";
+import { PostgresMigrationStore } from "./migration/postgres-migration-store.ts";
+import { GrpcRecordSource } from "./migration/session-buddy-client.ts";
 import { PostgresIngestionStore } from "./postgres-store.ts";
 import { Readiness } from "./readiness.ts";
 import type { Owner } from "./store.ts";
@@ -29,6 +35,7 @@ export interface IngestionOverrides {
   /** In place of connections to the peers' addresses. */
   readonly embeddingTransport?: Transport;
   readonly vectorStoreTransport?: Transport;
+  readonly sessionBuddyTransport?: Transport;
   /** Pause between two looks at what the process needs; default 2,000 ms. */
   readonly readinessIntervalMs?: number;
   /** Who this process is to others, where several of them are one process; default `thisProcess()`. */
@@ -63,7 +70,10 @@ export async function createApp(
   const embedding = overrides.embeddingTransport ?? peer(config.embeddingAddress);
   const vectorStore = overrides.vectorStoreTransport ?? peer(config.vectorStoreAddress);
   const embedder = new GrpcEmbedder(createClient(EmbeddingService, embedding));
-  const passages = new GrpcPassageStore(createClient(VectorStoreService, vectorStore));
+  const vectorStoreClient = createClient(VectorStoreService, vectorStore);
+  const passages = new GrpcPassageStore(vectorStoreClient);
+  // Only migrations need it: this process serves without it.
+  const sessionBuddy = overrides.sessionBuddyTransport ?? peer(config.sessionBuddyAddress);
 
   const metrics = createMetrics(() => ingestions.size);
   opening.defer("metrics", () => metrics[Symbol.dispose]());
@@ -75,6 +85,16 @@ export async function createApp(
     ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
   });
   opening.use("ingestions", ingestions);
+  const migrations = new Migrations(config, {
+    store: new PostgresMigrationStore(postgres),
+    source: new GrpcRecordSource(createClient(SessionBuddyService, sessionBuddy)),
+    embedder,
+    passages,
+    target: new GrpcMemoryTarget(vectorStoreClient),
+    events: reportMigrations(logger, metrics),
+    ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
+  });
+  opening.use("migrations", migrations);
   const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {
     metrics.wordsOnly();
     logger.warn({ err: error }, "a question is answered by words alone");
@@ -90,6 +110,7 @@ export async function createApp(
         createHandlers({
           ingestions,
           knowledgeBase,
+          migrations,
           chunkDefaults: config,
           onAnswered: (ms) => metrics.answered(ms),
         }),
@@ -102,6 +123,7 @@ export async function createApp(
   opening.defer("server", () => server.shutdown(config.shutdownGraceMs));
   // Before the server waits for its streams, so that they can tell how their ingestions ended.
   opening.defer("running ingestions", () => ingestions.interrupt());
+  opening.defer("running migrations", () => migrations.interrupt());
 
   const readiness = opening.use(
     "readiness",

@@ -28,6 +28,11 @@ export const ingestionSettings = {
     kinds.address().default("127.0.0.1:50053"),
     "Where the vector store listens",
   ),
+  sessionBuddyAddress: setting(
+    "MAHAVISHNU_SESSION_BUDDY_ADDRESS",
+    kinds.address().default("127.0.0.1:50055"),
+    "Where the bridge to Session-Buddy listens",
+  ),
   roots: setting(
     "MAHAVISHNU_INGESTION_ROOTS",
     kinds.paths().optional(),

@@ -21,3 +21,15 @@ export class RepositoryBusyError extends DomainError {
     });
   }
 }
+
+/** The tenant migrates the same file already. */
+export class MigrationBusyError extends DomainError {
+  override readonly name = "MigrationBusyError";
+
+  constructor(path: string, migrationId: string) {
+    super("aborted", "CONFLICT", `${path} is being migrated already`, {
+      facts: { path, migration_id: migrationId },
+      retryAfterMs: 5_000,
+    });
+  }
+}

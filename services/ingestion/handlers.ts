@@ -15,18 +15,21 @@ import {
 } from "./convert.ts";
 import type { Ingestions } from "./ingestions.ts";
 import type { KnowledgeBase } from "./knowledge-base.ts";
+import { parseMigration, toMigrationProgress } from "./migration/convert.ts";
+import type { Migrations } from "./migration/migrations.ts";
 import type { Work } from "./ports.ts";
 
 export interface HandlerParts {
   readonly ingestions: Ingestions;
   readonly knowledgeBase: KnowledgeBase;
+  readonly migrations: Migrations;
   readonly chunkDefaults: ChunkDefaults;
   readonly onAnswered: (ms: number) => void;
 }
 
-/** IngestDocuments and MigrateSessionBuddy are not served yet. */
+/** IngestDocuments is not served yet. */
 export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof IngestionService>> {
-  const { ingestions, knowledgeBase, chunkDefaults } = parts;
+  const { ingestions, knowledgeBase, migrations, chunkDefaults } = parts;
   return {
     async *ingestRepository(request, context) {
       const call = callContext(context);
@@ -84,6 +87,13 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
       const passages = await knowledgeBase.ask(workOf(callContext(context)), question);
       parts.onAnswered(performance.now() - begun);
       return { passages: passages.map(toPassage) };
+    },
+
+    async *migrateSessionBuddy(request, context) {
+      const order = parseMigration(request);
+      for await (const view of migrations.migrate(workOf(callContext(context)), order)) {
+        yield toMigrationProgress(view);
+      }
     },
   };
 }

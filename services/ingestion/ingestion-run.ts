@@ -2,6 +2,7 @@ import type { DomainError } from "../../shared/errors.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { chunkText } from "./chunking.ts";
+import { collectionModel } from "./collection-model.ts";
 import { fileErrorOf, isAbsent, lateSkipReason } from "./file-failures.ts";
 import { readSourceFile, type SourceFile, textOf } from "./file-text.ts";
 import { readCheckout } from "./git-checkout.ts";
@@ -89,7 +90,9 @@ export class IngestionRun {
   async run(): Promise<void> {
     this.#enter("scanning");
     const checkout = await readCheckout(this.#job.path);
-    const model = await this.#model();
+    const model = await collectionModel(this.#parts, this.#work(), (attempt) =>
+      this.#patiently(attempt),
+    );
     this.#recipe = recipeOf(this.#job.settings, model);
     const found = await this.#scan(checkout?.rules);
     await this.#recall();
@@ -103,14 +106,6 @@ export class IngestionRun {
     this.#signal.throwIfAborted();
     this.#tally.stage = stage;
     this.#parts.onStage(stage);
-  }
-
-  /** One model for the whole run, even if another becomes the default meanwhile. */
-  async #model(): Promise<string> {
-    const { passages, embedder } = this.#parts;
-    const ofCollection = await this.#patiently(() => passages.model(this.#work()));
-    if (ofCollection !== "") return ofCollection;
-    return this.#patiently(() => embedder.defaultModel(this.#work()));
   }
 
   async #scan(rules: Parameters<typeof walkRepository>[1]["rules"]): Promise<FoundFile[]> {

@@ -1,29 +1,25 @@
-import { v5 } from "uuid";
 import { contentHash } from "../../shared/hash.ts";
-
-/** Fixed for ever: ids made under it are stored. */
-const namespace = "6f0c8d5e-3c0b-5b5a-9a53-0d5f5d7c6e21";
+import { nameBasedId, normalisedText } from "../../shared/text-identity.ts";
 
 /**
- * What two insights share when they say the same: lower case, without punctuation, white space
- * collapsed. Session-Buddy compares its insights by the same rule. Empty where nothing is left.
+ * What two insights share when they say the same; Session-Buddy compares its insights by the same
+ * rule. Empty where nothing is left.
  */
 export function insightKey(content: string): string {
-  return content
-    .toLowerCase()
-    .replace(/[.,!?;:"'()[\]{}<>/-]/g, "")
-    .replace(/\s+/g, " ")
-    .trim();
+  return normalisedText(content);
 }
 
-/** The id of the memory that holds an insight: equal insights of a tenant share it. */
+/**
+ * The id of the memory that holds an insight: equal insights of a tenant share it, also with those
+ * that ingestion brings in from Session-Buddy (migration/target-memory.ts there).
+ */
 export function insightMemoryId(content: string): string {
-  return v5(`insight:${insightKey(content)}`, namespace);
+  return nameBasedId(`insight:${insightKey(content)}`);
 }
 
 /** The id of the memory that makes a workflow execution searchable. */
 export function workflowMemoryId(workflowId: string): string {
-  return v5(`workflow:${workflowId}`, namespace);
+  return nameBasedId(`workflow:${workflowId}`);
 }
 
 /**

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { insightKey } from "./content-identity.ts";
 import { extractInsights } from "./insight-extraction.ts";
 
 const dashes = (count: number) => "─".repeat(count);
@@ -68,6 +69,64 @@ describe("a block is found", () => {
       ["Use binary unnest."],
     ],
     [
+      "twice in one line",
+      "★ Insight ───── Use binary unnest. ───── ★ Insight ───── Always batch writes. ─────",
+      ["Use binary unnest.", "Always batch writes."],
+    ],
+    [
+      "after a header in the same line that was never closed",
+      "★ Insight ───── lost ★ Insight ───── Use binary unnest. ─────",
+      ["Use binary unnest."],
+    ],
+    [
+      "that ends at the end of its last line",
+      "★ Insight ─────\nUse binary\nunnest. ─────\nAfter.",
+      ["Use binary\nunnest."],
+    ],
+    [
+      "in the long form, in one line, with words after it",
+      `\`★ Insight ${dashes(37)}\` Always batch writes. \`${dashes(49)}\` After.`,
+      ["Always batch writes."],
+    ],
+    [
+      "with short rules in the long form",
+      long("A rule:\n─────\nis content here."),
+      ["A rule:\n─────\nis content here."],
+    ],
+    [
+      "in the long form with a short end only",
+      `\`★ Insight ${dashes(37)}\`\nAlways batch writes.\n─────\nAfter.\n─────\n${short("Use binary unnest.")}`,
+      ["Always batch writes.", "Use binary unnest."],
+    ],
+    [
+      "with a drawing in it",
+      short("Boxes:\n┌─────┐ and ─────x\nare drawn."),
+      ["Boxes:\n┌─────┐ and ─────x\nare drawn."],
+    ],
+    ["in bold", "**★ Insight ─────**\nUse binary unnest.\n**─────**", ["Use binary unnest."]],
+    [
+      "with old line ends",
+      short("Use binary\nunnest.").replaceAll("\n", "\r"),
+      ["Use binary\nunnest."],
+    ],
+    [
+      "after a fence that is never closed",
+      `\`\`\`\nstray\n${short("Use binary unnest.")}`,
+      ["Use binary unnest."],
+    ],
+    [
+      "with a fence in it that is never closed",
+      short("Use ``` rarely:\n```\nindeed."),
+      ["Use ``` rarely:\n```\nindeed."],
+    ],
+    [
+      "within another one: the inner",
+      `★ Insight ─────\nouter begin\n${short("Use binary unnest.")}\nouter end\n─────`,
+      ["Use binary unnest."],
+    ],
+    ["of ten emoji", short("😀".repeat(10)), ["😀".repeat(10)]],
+    ["of 10,000 emoji", short("😀".repeat(10_000)), ["😀".repeat(10_000)]],
+    [
       "after fenced code",
       `\`\`\`\ncode\n\`\`\`\n${short("Use binary unnest.")}`,
       ["Use binary unnest."],
@@ -90,6 +149,13 @@ describe("there is none", () => {
     ["with too little in it", short("Nine char")],
     ["with too much in it", short("x".repeat(10_001))],
     ["with punctuation alone", short("....,,,,;;;;::::")],
+    ["with nine emoji in it", short("😀".repeat(9))],
+    ["with 10,001 emoji in it", short("😀".repeat(10_001))],
+    [
+      "in inline code amid words",
+      "Write `★ Insight ─────` before the lesson, and end it with `─────`.\n─────",
+    ],
+    ["in quoted lines after a header", "★ Insight ─────\n> Use binary unnest.\n> ─────"],
   ])("%s", (_, text) => {
     expect(extractInsights(text)).toEqual([]);
   });
@@ -98,6 +164,107 @@ describe("there is none", () => {
 it("takes equal lessons of one text once", () => {
   const text = `${short("Use binary unnest.")}\n${short("use  BINARY unnest!")}`;
   expect(contents(text)).toEqual(["Use binary unnest."]);
+});
+
+describe("whatever the text", () => {
+  const piece = fc.constantFrom(
+    "★ Insight ─────",
+    `\`★ Insight ${dashes(37)}\``,
+    `\`★ Insight ${dashes(37)}`,
+    "`★ Insight ─────`",
+    "★ Insight ",
+    dashes(4),
+    dashes(5),
+    `\`${dashes(49)}\``,
+    `\`${dashes(49)}`,
+    "```",
+    "````",
+    "~~~",
+    "```sql",
+    "`",
+    "**",
+    "> ",
+    " ",
+    "    ",
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    "Use binary unnest for batches",
+    "Always close what you open.",
+    "\u0000",
+    "\ud83d",
+  );
+  const text = fc.array(fc.oneof(piece, fc.string({ maxLength: 12 })), { maxLength: 40 });
+  const texts = text.map((pieces) => pieces.join(""));
+
+  it("finds lessons of the text itself, within bounds, no two of them equal", () => {
+    fc.assert(
+      fc.property(texts, (sample) => {
+        const plain = sample.replaceAll(/\r\n?/g, "\n");
+        const found = contents(sample);
+        for (const content of found) {
+          expect(plain).toContain(content);
+          expect(content).toBe(content.trim());
+          expect([...content].length).toBeGreaterThanOrEqual(10);
+        }
+        expect(new Set(found.map(insightKey)).size).toBe(found.length);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("finds in a lesson that is framed again that lesson and no other", () => {
+    fc.assert(
+      fc.property(texts, (sample) => {
+        for (const content of contents(sample)) {
+          // Whether a header is told or only mentioned depends on what stands around it.
+          if (content.includes("★ Insight ")) continue;
+          expect(contents(long(content))).toEqual([content]);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("finds what is well framed between any other closed lines", () => {
+    fc.assert(
+      fc.property(fc.lorem({ mode: "sentences" }), fc.lorem(), (around, words) => {
+        const lesson = `Always ${words} twice`;
+        expect(
+          contents(`${around}\n${short(lesson)}\n${around}\n${long(`${lesson}, too`)}`),
+        ).toEqual([lesson, `${lesson}, too`]);
+      }),
+    );
+  });
+
+  /** A megabyte each: what took time in proportion to the square of that would not come to its end. */
+  it.each([
+    ["headers", "★ Insight ─────"],
+    ["headers in code", "`★ Insight ─────` "],
+    ["long headers", `\`★ Insight ${dashes(37)}\`\n`],
+    ["open blocks of short rules", `★ Insight ─────\na───── `],
+    ["nearly rules", "────\u2500 ────x"],
+    ["rules in one line of a block", "x───── "],
+    ["fences with words", "```x\n"],
+    ["fences that grow", "```\n````\n~~~\n"],
+    ["white space", " "],
+    ["tabs and rules", "\t─────\t"],
+    ["back-ticks", "`"],
+    ["line ends", "\r\n"],
+  ])("comes to an end on a megabyte of %s", (_, part) => {
+    const hostile = part.repeat(Math.ceil(1_048_576 / part.length));
+    for (const head of [
+      "",
+      "★ Insight ─────\n",
+      `\`★ Insight ${dashes(37)}\`\n`,
+      "★ Insight ─────",
+    ]) {
+      for (const one of extractInsights(`★ Insight ─${head}${hostile}x`)) {
+        expect(one.content.length).toBeLessThanOrEqual(20_000);
+      }
+    }
+  });
 });
 
 describe("judgement", () => {

@@ -1,4 +1,5 @@
 import { insightKey } from "./content-identity.ts";
+import { insightBlocks } from "./insight-blocks.ts";
 
 /** The kinds of insight that Session-Buddy knows, in the order in which they are tried. */
 export const insightTypes = [
@@ -12,7 +13,7 @@ export type InsightType = (typeof insightTypes)[number];
 
 /** A lesson found in a text. */
 export interface FoundInsight {
-  /** The lesson without its frame, lines parted by \n; 10 to 10,000 characters. */
+  /** The lesson without its frame, lines parted by \n; see `insightLength`. */
   readonly content: string;
   readonly type: InsightType;
   /** In the order of `topicWords`. */
@@ -23,62 +24,33 @@ export interface FoundInsight {
   readonly quality: number;
 }
 
-/** Shorter ones are no lesson; Session-Buddy cannot read longer ones back. */
+/**
+ * In characters. Session-Buddy's own extractor passes over lessons below 30, and finds shorter ones
+ * that others wrote; it cannot read longer ones back.
+ */
 export const insightLength = { min: 10, max: 10_000 } as const;
 
-/** A back-tick may stand around header and end: Session-Buddy's own long form has them. */
-const header = /`?★ Insight ─{5,}`?/;
-const endLine = /^[ \t]*`?─{5,}`?[ \t]*$/;
-const inlineEnd = /`?─{5,}`?/;
-const fence = /^[ \t]{0,3}(`{3,}|~{3,})/;
-
-/**
- * The insights of a text, in order, equal ones once. Understood are `★ Insight ─────` (five dashes
- * or more, with or without back-ticks) up to a line of dashes, and the same within one line. A
- * block without an end, in a quotation (`>`) or in fenced code is none: it is talked about, not told.
- */
+/** The insights of a text, in order, equal ones once; see `insightBlocks` for what frames them. */
 export function extractInsights(text: string): FoundInsight[] {
   // Most texts hold none; they must cost next to nothing.
   if (!text.includes("★ Insight ─")) return [];
   const found = new Map<string, FoundInsight>();
-  for (const body of blocks(text.replaceAll("\r\n", "\n").split("\n"))) {
-    const content = body.trim();
-    if (content.length < insightLength.min || content.length > insightLength.max) continue;
+  for (const block of insightBlocks(text)) {
+    const content = block.trim();
+    const length = charactersOf(content);
+    if (length < insightLength.min || length > insightLength.max) continue;
     const key = insightKey(content);
-    if (key !== "" && !found.has(key)) found.set(key, judge(content));
+    if (key !== "" && !found.has(key)) found.set(key, judge(content, length));
   }
   return [...found.values()];
 }
 
-function* blocks(lines: readonly string[]): Generator<string> {
-  let openFence: string | undefined;
-  let body: string[] | undefined;
-  for (const line of lines) {
-    const mark = fence.exec(line)?.[1];
-    if (openFence !== undefined) {
-      if (mark !== undefined && closes(mark, openFence, line)) openFence = undefined;
-      body?.push(line);
-      continue;
-    }
-    const start = header.exec(line);
-    if (start !== null && !line.trimStart().startsWith(">")) {
-      // A header within a block: the one before was never closed.
-      const rest = line.slice(start.index + start[0].length);
-      const end = inlineEnd.exec(rest);
-      if (end !== null) yield rest.slice(0, end.index);
-      body = end === null ? [rest] : undefined;
-    } else if (body !== undefined && endLine.test(line)) {
-      yield body.join("\n");
-      body = undefined;
-    } else {
-      if (mark !== undefined) openFence = mark;
-      body?.push(line);
-    }
-  }
-}
-
-function closes(mark: string, open: string, line: string): boolean {
-  return mark[0] === open[0] && mark.length >= open.length && line.trim() === mark;
+/** As Session-Buddy counts: an emoji is one character. Exact up to the longest insight. */
+function charactersOf(content: string): number {
+  if (content.length > 2 * insightLength.max) return content.length;
+  let count = 0;
+  for (const _ of content) count++;
+  return count;
 }
 
 /** Words that tell a topic; a word counts at its beginning, so that `test` finds `testing`. */
@@ -109,11 +81,11 @@ const typeWords: readonly (readonly [InsightType, RegExp])[] = [
 
 const adviceWords = ["always", "never", "use", "avoid", "should", "recommend"];
 
-function judge(content: string): FoundInsight {
+function judge(content: string, length: number): FoundInsight {
   const lower = content.toLowerCase();
   const type = typeWords.find(([, words]) => words.test(lower))?.[0] ?? "general";
   const topics = Object.keys(topicWords).filter((topic) => topicWords[topic]?.test(lower));
-  const confidence = confidenceOf(lower, type, topics.length);
+  const confidence = confidenceOf(lower, length, type, topics.length);
   return {
     content,
     type,
@@ -124,10 +96,10 @@ function judge(content: string): FoundInsight {
 }
 
 /** Session-Buddy's own formula, so that its thresholds mean the same for our insights. */
-function confidenceOf(lower: string, type: InsightType, topics: number): number {
+function confidenceOf(lower: string, length: number, type: InsightType, topics: number): number {
   let confidence = 0.3 + Math.min(0.1 * topics, 0.3);
   if (adviceWords.some((word) => lower.includes(word))) confidence += 0.2;
-  if (lower.length >= 50 && lower.length <= 500) confidence += 0.1;
+  if (length >= 50 && length <= 500) confidence += 0.1;
   if (type === "pattern" || type === "architecture" || type === "best_practice") confidence += 0.1;
   return rounded(Math.min(confidence, 1));
 }

@@ -1,13 +1,13 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
 import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import type { Filter } from "../../shared/gen/mahavishnu/type/v1/filter_pb.js";
-import type { DocumentSchema } from "../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
 import {
   type Document,
+  DocumentSchema,
   UpsertOutcome,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
 import {
@@ -15,6 +15,7 @@ import {
   VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { contentHash } from "../../shared/hash.ts";
+import { FakeBridge } from "./migration-peers.ts";
 
 /** Called before a method answers; throws in its place, or waits. */
 export type Hook = () => void | Promise<void>;
@@ -33,9 +34,15 @@ export class FakePeers {
   onSearch: Hook = () => {};
   /** Texts that the embedder refuses. */
   refuses: (text: string) => boolean = () => false;
+  /** Documents that the vector store refuses. */
+  refusesDocument: (document: Document) => boolean = () => false;
+  /** Session-Buddy's records. */
+  readonly bridge = new FakeBridge();
   lastSearch: { mode: SearchMode; filter: Filter | undefined } | undefined;
 
-  readonly transport = createRouterTransport(({ service }) => {
+  readonly transport = createRouterTransport((router) => {
+    const { service } = router;
+    this.bridge.register(router);
     service(Health, {
       check: () => ({
         status: this.serving
@@ -73,11 +80,19 @@ export class FakePeers {
         return {
           results: documents.map((document) => {
             const key = `${tenant}/${document.id}`;
+            if (this.refusesDocument(document)) {
+              const error = { code: 3, reason: ErrorReason.INVALID_FIELD, message: "refused" };
+              return { id: document.id, error };
+            }
             const outcome = this.documents.has(key) ? UpsertOutcome.UPDATED : UpsertOutcome.CREATED;
             this.documents.set(key, { ...document, contentHash: contentHash(document.content) });
             return { id: document.id, outcome };
           }),
         };
+      },
+      getDocuments: ({ ids }, { requestHeader }) => {
+        const tenant = tenantIn(requestHeader);
+        return { documents: ids.flatMap((id) => this.documents.get(`${tenant}/${id}`) ?? []) };
       },
       deleteDocuments: async ({ ids, filter }, { requestHeader }) => {
         await this.onDelete();
@@ -116,6 +131,11 @@ export class FakePeers {
       },
     });
   });
+
+  /** Stores a document as somebody else would. */
+  put(tenant: string, document: MessageInitShape<typeof DocumentSchema> & { id: string }): void {
+    this.documents.set(`${tenant}/${document.id}`, create(DocumentSchema, document));
+  }
 
   /** What is stored of a file, by line. */
   storedOf(filePath: string): MessageInitShape<typeof DocumentSchema>[] {

@@ -46,6 +46,7 @@ export async function startIngestion(
       logger: silentLogger(),
       embeddingTransport: peers.transport,
       vectorStoreTransport: peers.transport,
+      sessionBuddyTransport: peers.transport,
       readinessIntervalMs: 50,
       ...(owner === undefined ? {} : { owner }),
     }),

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Ingestion, IngestionProgress, IngestionStatus } from "./ingestion_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file mahavishnu/ingestion/v1/ingestion_service.proto.
@@ -575,21 +575,22 @@ export declare const PassageSchema: GenMessage<Passage>;
  */
 export declare type MigrateSessionBuddyRequest = Message<"mahavishnu.ingestion.v1.MigrateSessionBuddyRequest"> & {
   /**
-   * The DuckDB file on the server. Empty: the bridge's configured one.
+   * The DuckDB file, an absolute path on the machine of the bridge, up to 4,096 bytes. Empty: the
+   * bridge's configured one.
    *
    * @generated from field: string path = 1;
    */
   path: string;
 
   /**
-   * Read and count only.
+   * Read and count only; nothing is written and nothing embedded.
    *
    * @generated from field: bool dry_run = 2;
    */
   dryRun: boolean;
 
   /**
-   * The IANA time zone of the writer, such as `Europe/Berlin`. Empty: the server's.
+   * The IANA time zone of the writer, such as `Europe/Berlin`, up to 64 bytes. Empty: the bridge's.
    *
    * @generated from field: string source_time_zone = 3;
    */
@@ -616,7 +617,7 @@ export declare type MigrateSessionBuddyResponse = Message<"mahavishnu.ingestion.
   done: boolean;
 
   /**
-   * Counts so far, by kind and era.
+   * Counts so far, by era, then by kind.
    *
    * @generated from field: repeated mahavishnu.ingestion.v1.MigrationCount counts = 2;
    */
@@ -630,18 +631,70 @@ export declare type MigrateSessionBuddyResponse = Message<"mahavishnu.ingestion.
   errors: MigrationError[];
 
   /**
-   * Records in the file.
+   * Rows of records in the file; 0 while that is not known. May be more than will be read: other
+   * tenants' are left out.
    *
    * @generated from field: int64 records_total = 4;
    */
   recordsTotal: bigint;
 
   /**
-   * The time zone in which times were read.
+   * The time zone in which times were read. Empty while that is not known.
    *
    * @generated from field: string source_time_zone = 5;
    */
   sourceTimeZone: string;
+
+  /**
+   * Names the migration; memories that it stored carry it as metadata `migration_id`. Empty in a
+   * dry run, which nothing records.
+   *
+   * @generated from field: string migration_id = 6;
+   */
+  migrationId: string;
+
+  /**
+   * True where this call continues a migration that did not come to its end; its counts are
+   * included.
+   *
+   * @generated from field: bool resumed = 7;
+   */
+  resumed: boolean;
+
+  /**
+   * All records that failed, by the name of the ErrorReason.
+   *
+   * @generated from field: map<string, int64> failed_by_reason = 8;
+   */
+  failedByReason: { [key: string]: bigint };
+
+  /**
+   * How long this call has worked.
+   *
+   * @generated from field: google.protobuf.Duration elapsed = 9;
+   */
+  elapsed?: Duration | undefined;
+
+  /**
+   * Records done by this call, a second.
+   *
+   * @generated from field: double records_per_second = 10;
+   */
+  recordsPerSecond: number;
+
+  /**
+   * Set in the last message, unless it was a dry run.
+   *
+   * @generated from field: mahavishnu.ingestion.v1.MigrationVerification verification = 11;
+   */
+  verification?: MigrationVerification | undefined;
+
+  /**
+   * What is read; from the first message on.
+   *
+   * @generated from field: mahavishnu.ingestion.v1.MigrationSource source = 12;
+   */
+  source?: MigrationSource | undefined;
 };
 
 /**
@@ -651,7 +704,91 @@ export declare type MigrateSessionBuddyResponse = Message<"mahavishnu.ingestion.
 export declare const MigrateSessionBuddyResponseSchema: GenMessage<MigrateSessionBuddyResponse>;
 
 /**
- * Counts of a migration for one kind of record of one layout.
+ * The file that a migration reads.
+ *
+ * @generated from message mahavishnu.ingestion.v1.MigrationSource
+ */
+export declare type MigrationSource = Message<"mahavishnu.ingestion.v1.MigrationSource"> & {
+  /**
+   * Its real path on the machine of the bridge.
+   *
+   * @generated from field: string file = 1;
+   */
+  file: string;
+
+  /**
+   * The layouts found in it and in the files beside it, in order.
+   *
+   * @generated from field: repeated string eras = 2;
+   */
+  eras: string[];
+
+  /**
+   * Tables that no known layout has; they are not read.
+   *
+   * @generated from field: repeated string unknown_tables = 3;
+   */
+  unknownTables: string[];
+
+  /**
+   * Files beside it that cannot be read, with why.
+   *
+   * @generated from field: repeated string unread_files = 4;
+   */
+  unreadFiles: string[];
+
+  /**
+   * The program that holds it; a copy of that moment is read. Empty: it was free.
+   *
+   * @generated from field: string lock_holder = 5;
+   */
+  lockHolder: string;
+};
+
+/**
+ * Describes the message mahavishnu.ingestion.v1.MigrationSource.
+ * Use `create(MigrationSourceSchema)` to create a new message.
+ */
+export declare const MigrationSourceSchema: GenMessage<MigrationSource>;
+
+/**
+ * What was counted in the memory after the last record.
+ *
+ * @generated from message mahavishnu.ingestion.v1.MigrationVerification
+ */
+export declare type MigrationVerification = Message<"mahavishnu.ingestion.v1.MigrationVerification"> & {
+  /**
+   * Memories that this migration stored: the sum of `migrated`.
+   *
+   * @generated from field: int64 expected = 1;
+   */
+  expected: bigint;
+
+  /**
+   * Memories of this migration that the vector store counts.
+   *
+   * @generated from field: int64 found = 2;
+   */
+  found: bigint;
+
+  /**
+   * True where both are the same. Memories that somebody deleted or
+   * replaced meanwhile are missing.
+   *
+   * @generated from field: bool verified = 3;
+   */
+  verified: boolean;
+};
+
+/**
+ * Describes the message mahavishnu.ingestion.v1.MigrationVerification.
+ * Use `create(MigrationVerificationSchema)` to create a new message.
+ */
+export declare const MigrationVerificationSchema: GenMessage<MigrationVerification>;
+
+/**
+ * Counts of a migration for one kind of record of one layout. Once done, `read` is the sum of the
+ * other three.
  *
  * @generated from message mahavishnu.ingestion.v1.MigrationCount
  */
@@ -664,7 +801,7 @@ export declare type MigrationCount = Message<"mahavishnu.ingestion.v1.MigrationC
   kind: string;
 
   /**
-   * The layout, `A` to `F` or `KG`.
+   * The layout, `A` to `F`, `KG`, or `outbox` for what waits in the bridge.
    *
    * @generated from field: string era = 2;
    */
@@ -685,7 +822,7 @@ export declare type MigrationCount = Message<"mahavishnu.ingestion.v1.MigrationC
   migrated: bigint;
 
   /**
-   * Records whose content was there already.
+   * Records whose content was there already, in the memory or in another layout of the file.
    *
    * @generated from field: int64 deduplicated = 5;
    */
@@ -724,6 +861,20 @@ export declare type MigrationError = Message<"mahavishnu.ingestion.v1.MigrationE
    * @generated from field: mahavishnu.type.v1.ItemError error = 2;
    */
   error?: ItemError | undefined;
+
+  /**
+   * Its kind, as in MigrationCount.
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * Its layout, as in MigrationCount.
+   *
+   * @generated from field: string era = 4;
+   */
+  era: string;
 };
 
 /**
@@ -828,8 +979,15 @@ export declare const IngestionService: GenService<{
     output: typeof QueryKnowledgeBaseResponseSchema;
   },
   /**
-   * Copies a Session-Buddy file into the memory and streams progress; the last message has the
-   * final counts. May be repeated: what was migrated is not stored twice.
+   * Copies a Session-Buddy file, of whatever layout, into the memory, with times and origin:
+   * conversations as `agent` memories, reflections, insights and entities of the knowledge graph as
+   * `insight` memories. Texts are embedded anew. Streams progress at least every second while the
+   * records are read; the last message has `done = true`. A record that cannot be stored is counted
+   * with its reason and fails nothing else. May be repeated: what was migrated is not stored twice,
+   * and a migration that did not come to its end is continued. Fails as the bridge does where the
+   * file cannot be read; with ABORTED, reason CONFLICT, where the caller's tenant migrates this file
+   * already: metadata `migration_id` names that migration; with UNAVAILABLE where a peer or the
+   * database fails for too long. Cancelling the call, its deadline and a lost connection stop it.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.MigrateSessionBuddy
    */
