@@ -31,6 +31,7 @@ import {
   type RecordKind,
   type StoredRecord,
 } from "./record.ts";
+import { parseFilter } from "./rpc/parse-filter.ts";
 import type { SearchAnswer, SearchQuery } from "./search.ts";
 import { parseMetadata } from "./stored-text.ts";
 
@@ -82,6 +83,7 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
     if (kind === undefined) violations.add(`kinds[${at}]`, "is no known kind");
     else kinds.add(kind);
   });
+  const filter = parseFilter(request.filter, "filter", violations);
   violations.throwIfAny();
   return {
     tenant,
@@ -91,6 +93,7 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
     limit: limit === 0 ? defaultLimit : limit,
     minScore,
     kinds,
+    filter,
   };
 }
 

@@ -3,6 +3,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { DimensionMismatchError } from "./errors.ts";
 import type { Mirror } from "./mirror.ts";
 import type { RecordKind, StoredRecord } from "./record.ts";
+import type { EntryTest } from "./record-filter.ts";
 import type { Scope } from "./text-index.ts";
 import type { VectorIndexing } from "./vector-indexing.ts";
 import { words } from "./words.ts";
@@ -25,6 +26,8 @@ export interface SearchQuery {
   readonly minScore: number;
   /** Empty: all. */
   readonly kinds: ReadonlySet<RecordKind>;
+  /** Undefined: no further condition. */
+  readonly filter: EntryTest | undefined;
 }
 
 /** Scores are 0 to 1, of single precision as they travel, so that equal ones are ordered by id. */
@@ -127,17 +130,29 @@ function single(score: number | undefined): number | undefined {
 
 /** Undefined: every record, which is searched without asking of each. */
 function scopeOf(query: SearchQuery, catalogue: Catalogue): Scope | undefined {
-  const { tenant, project, kinds } = query;
-  if (project === "" && kinds.size === 0 && !catalogue.hasOthersThan(tenant)) return undefined;
-  return (document) => {
+  const { tenant, project, kinds, filter } = query;
+  const everyKind = project === "" && kinds.size === 0 && filter === undefined;
+  if (everyKind && !catalogue.hasOthersThan(tenant)) return undefined;
+  return remembered((document) => {
     const entry = catalogue.entries[document];
     if (entry === undefined) return false;
     const { record } = entry;
     return (
       (entry.tenant === "" || entry.tenant === tenant) &&
       (project === "" || record.project === project) &&
-      (kinds.size === 0 || kinds.has(record.kind))
+      (kinds.size === 0 || kinds.has(record.kind)) &&
+      (filter === undefined || filter(entry))
     );
+  });
+}
+
+/** Every word of a query asks again of the same documents; a filter may read their metadata. */
+function remembered(scope: Scope): Scope {
+  const known = new Map<number, boolean>();
+  return (document) => {
+    const answer = known.get(document) ?? scope(document);
+    known.set(document, answer);
+    return answer;
   };
 }
 

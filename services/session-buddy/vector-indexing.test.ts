@@ -229,6 +229,7 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
       limit: 10,
       minScore: 0,
       kinds: new Set(),
+      filter: undefined,
     },
     catalogue,
     similarities,
