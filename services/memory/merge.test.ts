@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { mergeHits, type Source } from "./merge.ts";
+import { mergeHits } from "./merge.ts";
 import type { Hit } from "./ports.ts";
 import { scoreHits } from "./scoring.ts";
+import type { Source } from "./sources.ts";
 
 const hit = (id: string, score: number, content = `content of ${id}`): Hit => ({
   id,
@@ -54,7 +55,12 @@ describe("merging", () => {
       all,
     );
     expect(merged).toMatchObject([
-      { id: "b", source: "session_buddy", foundIn: ["session_buddy", "postgresql"], score: 0.6 },
+      {
+        id: "b",
+        source: "session_buddy",
+        foundIn: ["session_buddy", "postgresql"],
+        score: Math.fround(0.6),
+      },
     ]);
   });
 
@@ -66,7 +72,7 @@ describe("merging", () => {
         id: "b",
         source: "session_buddy",
         foundIn: ["session_buddy", "postgresql"],
-        score: 0.6,
+        score: Math.fround(0.6),
         memoryId: "a",
       },
     ]);

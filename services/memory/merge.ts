@@ -1,10 +1,7 @@
 import { resultKey } from "./content-identity.ts";
 import { type Fingerprint, fingerprintOf, nearlyEqual } from "./near-duplicates.ts";
 import type { ScoredHit } from "./scoring.ts";
-
-/** Where a result can come from, in the order of the contract. */
-export const sources = ["postgresql", "session_buddy"] as const;
-export type Source = (typeof sources)[number];
+import { type Source, sources } from "./sources.ts";
 
 export interface MergedHit extends ScoredHit {
   /** The source whose hit this is: Session-Buddy for insights, else the one with the best score. */

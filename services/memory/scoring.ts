@@ -1,6 +1,6 @@
-import type { Source } from "./merge.ts";
 import type { Period } from "./named-time.ts";
 import type { Hit } from "./ports.ts";
+import type { Source } from "./sources.ts";
 
 /**
  * What a score is made of: (vector + text + neighbours + sessionTime) * recency, in single

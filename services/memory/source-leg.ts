@@ -2,8 +2,8 @@ import { DomainError } from "../../shared/errors.ts";
 import { BudgetExceededError, type Call, type PeerCall, within } from "./deadline.ts";
 import { AllSourcesFailedError } from "./errors.ts";
 import { BridgeLeftAloneError } from "./guarded-bridge.ts";
-import type { Source } from "./merge.ts";
 import type { ScoredHit } from "./scoring.ts";
+import type { Source } from "./sources.ts";
 
 export type SourceStatus = "ok" | "degraded" | "failed" | "skipped";
 

@@ -4,14 +4,7 @@ import { isMismatch } from "./document-writer.ts";
 import type { FeatureSwitches } from "./feature-switches.ts";
 import type { GuardedBridge } from "./guarded-bridge.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
-import {
-  compareRank,
-  type MergedHit,
-  mergeHits,
-  type Place,
-  type Source,
-  sources,
-} from "./merge.ts";
+import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
 import { namedPeriod, type Period } from "./named-time.ts";
 import type { Documents, Hit, QueryVector, Scope } from "./ports.ts";
 import { type Circumstances, type Neighbours, poolSize, scoreHits } from "./scoring.ts";
@@ -24,6 +17,7 @@ import {
   type SourceReport,
   skippedLeg,
 } from "./source-leg.ts";
+import { type Source, sources } from "./sources.ts";
 import type { ConversationStore, TurnContext } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
 

@@ -5,7 +5,8 @@ import {
 } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { contentHash } from "../../../shared/hash.ts";
 import { canonicalJson } from "../canonical-json.ts";
-import { type Place, type Source, sources } from "../merge.ts";
+import type { Place } from "../merge.ts";
+import { type Source, sources } from "../sources.ts";
 import type { PagePosition } from "../unified-search.ts";
 import { invalidPageToken, parsePageToken, toPageToken } from "./fields.ts";
 
