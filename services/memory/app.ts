@@ -14,6 +14,7 @@ import { Conversations } from "./conversations.ts";
 import { Deliveries } from "./deliveries.ts";
 import { DocumentWriter } from "./document-writer.ts";
 import { EmbeddingClient } from "./embedding-client.ts";
+import { GuardedBridge } from "./guarded-bridge.ts";
 import { type MemoryDomain, masterSwitch, memoryService } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
 import { embeddingStateOf, Memories } from "./memories.ts";
@@ -130,7 +131,11 @@ function makeDomain(
       memories,
       conversations,
       workflows,
-      search: new UnifiedSearch({ ...common, bridge, vectors }),
+      search: new UnifiedSearch({
+        ...common,
+        bridge: new GuardedBridge(bridge, logger),
+        vectors,
+      }),
       metrics: new MemoryMetrics(switches.performanceMonitoring),
       logger,
     },

@@ -8,6 +8,7 @@ import { insightsOf, type ToldInsight } from "./insight-memory.ts";
 import {
   type EmbeddingState,
   type JsonObject,
+  type Micros,
   type NewMemory,
   ownSourceSystem,
   type Role,
@@ -24,6 +25,8 @@ export interface TurnToStore {
   readonly content: string;
   readonly metadata: JsonObject;
   readonly repoId: string;
+  /** When it was said, where that was earlier; undefined: now. */
+  readonly createTime: Micros | undefined;
 }
 
 export interface StoredTurn {
@@ -125,7 +128,7 @@ function turnMemory(id: string, turnId: string, turn: TurnToStore): NewMemory {
     workflowId: "",
     repoId: turn.repoId,
     metadata,
-    createTime: undefined,
+    createTime: turn.createTime,
     expireTime: undefined,
     dedupScope: turnDedupScope(turn.agentId, turn.sessionId),
   };

@@ -11,8 +11,10 @@ import {
   EmbeddingState as ProtoEmbeddingState,
 } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import {
+  type ConversationContextSchema,
   Source as ProtoSource,
   SourceStatus as ProtoSourceStatus,
+  type SearchExplanationSchema,
   type SearchResultSchema,
   type SourceReportSchema,
 } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
@@ -25,8 +27,10 @@ import { contentHash } from "../../shared/hash.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import type { ToldInsight } from "./insight-memory.ts";
 import type { EmbeddingState, MemoryType, Micros, Role, StoredMemory, Turn } from "./memory.ts";
-import type { MergedHit, Source } from "./merge.ts";
-import type { SourceReport, SourceStatus } from "./unified-search.ts";
+import type { SourceReport, SourceStatus } from "./source-leg.ts";
+import type { Source } from "./sources.ts";
+import type { TurnContext } from "./store.ts";
+import type { FoundMemory } from "./unified-search.ts";
 import { summaryOf, type WorkflowExecution, type WorkflowStatus } from "./workflow.ts";
 
 const protoMemoryTypes: Readonly<Record<MemoryType, ProtoMemoryType>> = {
@@ -173,24 +177,57 @@ export function toProtoExecution(
   };
 }
 
-export function toProtoResult(hit: MergedHit): MessageInitShape<typeof SearchResultSchema> {
-  const { createTime, vectorScore, textScore } = hit;
+export function toProtoResult(
+  found: FoundMemory,
+  { explain }: { readonly explain: boolean },
+): MessageInitShape<typeof SearchResultSchema> {
+  const { createTime, vectorScore, textScore, context } = found;
   return {
-    id: hit.id,
-    content: hit.content,
-    score: hit.score,
-    source: protoSources[hit.source],
-    memoryType: protoMemoryTypes[hit.memoryType],
-    sourceSystem: hit.sourceSystem,
-    metadata: hit.metadata,
-    foundIn: hit.foundIn.map((source) => protoSources[source]),
-    memoryId: hit.memoryId ?? "",
-    agentId: hit.agentId,
-    workflowId: hit.workflowId,
-    repoId: hit.repoId,
+    id: found.id,
+    content: found.content,
+    score: found.score,
+    source: protoSources[found.source],
+    memoryType: protoMemoryTypes[found.memoryType],
+    sourceSystem: found.sourceSystem,
+    metadata: found.metadata,
+    foundIn: found.foundIn.map((source) => protoSources[source]),
+    memoryId: found.memoryId ?? "",
+    agentId: found.agentId,
+    workflowId: found.workflowId,
+    repoId: found.repoId,
     ...(createTime === undefined ? {} : { createTime: toTimestamp(createTime) }),
     ...(vectorScore === undefined ? {} : { vectorScore }),
     ...(textScore === undefined ? {} : { textScore }),
+    ...(explain ? { explanation: toProtoExplanation(found) } : {}),
+    ...(context === undefined ? {} : { context: toProtoContext(context) }),
+  };
+}
+
+function toProtoExplanation({
+  parts,
+  folded,
+}: FoundMemory): MessageInitShape<typeof SearchExplanationSchema> {
+  const [best] = folded;
+  return {
+    ...parts,
+    ...(best === undefined ? {} : { source: protoSources[best.source] }),
+    sourceScores: folded.map(({ source, id, score }) => ({
+      source: protoSources[source],
+      id,
+      score,
+    })),
+  };
+}
+
+function toProtoContext({
+  before,
+  turn,
+  after,
+}: TurnContext): MessageInitShape<typeof ConversationContextSchema> {
+  return {
+    before: before.map(toProtoTurn),
+    turn: toProtoTurn(turn),
+    after: after.map(toProtoTurn),
   };
 }
 

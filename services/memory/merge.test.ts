@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { mergeHits } from "./merge.ts";
 import type { Hit } from "./ports.ts";
+import { scoreHits } from "./scoring.ts";
+import type { Source } from "./sources.ts";
 
 const hit = (id: string, score: number, content = `content of ${id}`): Hit => ({
   id,
@@ -16,9 +18,17 @@ const hit = (id: string, score: number, content = `content of ${id}`): Hit => ({
   metadata: {},
   createTime: undefined,
 });
-const postgresql = (...hits: Hit[]) => ({ source: "postgresql" as const, hits });
-const sessionBuddy = (...hits: Hit[]) => ({ source: "session_buddy" as const, hits });
-const all = { limit: 100, minScore: 0 };
+const plainly = {
+  neighbours: new Map(),
+  pool: 100,
+  period: undefined,
+  halfLifeMs: undefined,
+  now: 0,
+};
+const from = (source: Source, hits: Hit[]) => ({ source, hits: scoreHits(source, hits, plainly) });
+const postgresql = (...hits: Hit[]) => from("postgresql", hits);
+const sessionBuddy = (...hits: Hit[]) => from("session_buddy", hits);
+const all = { minScore: 0 };
 const ids = (found: readonly Hit[]) => found.map(({ id }) => id);
 
 describe("merging", () => {
@@ -45,7 +55,12 @@ describe("merging", () => {
       all,
     );
     expect(merged).toMatchObject([
-      { id: "b", source: "session_buddy", foundIn: ["session_buddy", "postgresql"], score: 0.6 },
+      {
+        id: "b",
+        source: "session_buddy",
+        foundIn: ["session_buddy", "postgresql"],
+        score: Math.fround(0.6),
+      },
     ]);
   });
 
@@ -57,7 +72,7 @@ describe("merging", () => {
         id: "b",
         source: "session_buddy",
         foundIn: ["session_buddy", "postgresql"],
-        score: 0.6,
+        score: Math.fround(0.6),
         memoryId: "a",
       },
     ]);
@@ -78,11 +93,52 @@ describe("merging", () => {
     expect(merged).toMatchObject([{ source: "postgresql" }]);
   });
 
-  it("applies limit and least score after folding", () => {
+  it("applies the least score after folding", () => {
     const hits = [hit("a", 0.9, "same"), hit("b", 0.8, "same"), hit("c", 0.7), hit("d", 0.2)];
-    const merged = mergeHits([postgresql(...hits)], { limit: 2, minScore: 0.3 });
-    expect(ids(merged)).toEqual(["a", "c"]);
-    expect(ids(mergeHits([postgresql(...hits)], { limit: 9, minScore: 0.3 }))).toEqual(["a", "c"]);
+    expect(ids(mergeHits([postgresql(...hits)], { minScore: 0.3 }))).toEqual(["a", "c"]);
+  });
+
+  const long =
+    "When the pool of connections runs dry the callers wait in a queue, and after five seconds each of them is told that the database is overloaded and should be asked again.";
+
+  it("folds nearly the same text of two sources, and names both", () => {
+    const merged = mergeHits(
+      [
+        postgresql(hit("a", 0.6, long)),
+        sessionBuddy(hit("b", 0.5, `${long.replaceAll(",", ";").toUpperCase()} Really.`)),
+      ],
+      all,
+    );
+    expect(merged).toMatchObject([
+      { id: "a", foundIn: ["postgresql", "session_buddy"], memoryId: "a", folded: [{}, {}] },
+    ]);
+  });
+
+  it("keeps nearly the same text of one source apart", () => {
+    const merged = mergeHits([postgresql(hit("a", 0.6, long), hit("b", 0.5, `${long} So.`))], all);
+    expect(ids(merged)).toEqual(["a", "b"]);
+  });
+
+  it.each([
+    ["another number", long.replace("five", "5")],
+    ["a negation", long.replace("and should", "and should not")],
+    ["an operator", long.replace("runs", "runs <")],
+    ["other words", long.replace("callers wait in a queue", "server opens another one at once")],
+    ["much more", `${long} ${long} And so on.`],
+  ])("keeps two texts apart where one has %s", (_, other) => {
+    const merged = mergeHits(
+      [postgresql(hit("a", 0.6, long)), sessionBuddy(hit("b", 0.5, other))],
+      all,
+    );
+    expect(ids(merged)).toEqual(["a", "b"]);
+  });
+
+  it("keeps short texts apart that differ in one word", () => {
+    const merged = mergeHits(
+      [postgresql(hit("a", 0.6, "Use green")), sessionBuddy(hit("b", 0.5, "Use blue"))],
+      all,
+    );
+    expect(merged).toHaveLength(2);
   });
 
   it("of nothing is nothing", () => {

@@ -1,6 +1,7 @@
 import type { PeerCall } from "./deadline.ts";
 import type { InsightType } from "./insight-extraction.ts";
 import type { JsonObject, MemoryType, Micros, NewMemory, StoredMemory } from "./memory.ts";
+import type { Period } from "./named-time.ts";
 
 export type VectorValues = readonly number[];
 
@@ -53,6 +54,8 @@ export interface Scope {
   readonly workflowId: string;
   readonly sessionId: string;
   readonly filter: CallerFilter | undefined;
+  /** Only what was made in this time; undefined: whenever. */
+  readonly period?: Period | undefined;
 }
 
 /** A memory that a search found, from whatever source. */
@@ -147,6 +150,8 @@ export interface InsightToDeliver {
 
 /** The bridge to Session-Buddy, as the domain needs it. Failures are DomainErrors. */
 export interface Bridge {
+  /** Whether records of Session-Buddy have all that the filter asks for, if only as absent. */
+  canTest(filter: CallerFilter): boolean;
   /** `memoryTypes` empty: all kinds of records. */
   search(
     call: PeerCall,
@@ -155,6 +160,8 @@ export interface Bridge {
       readonly vector: QueryVector | undefined;
       readonly memoryTypes: readonly MemoryType[];
       readonly project: string;
+      /** One that `canTest` takes. */
+      readonly filter: CallerFilter | undefined;
       readonly limit: number;
       readonly minScore: number;
     },

@@ -22,6 +22,8 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     purgeRequests: operations.purgeRequests.bind(operations),
     turn: conversations.turn.bind(conversations),
     listTurns: conversations.listTurns.bind(conversations),
+    neighbours: conversations.neighbours.bind(conversations),
+    contexts: conversations.contexts.bind(conversations),
     record: workflows.record.bind(workflows),
     workflow: workflows.workflow.bind(workflows),
     documentWritten: workflows.documentWritten.bind(workflows),

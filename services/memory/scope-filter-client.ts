@@ -4,7 +4,8 @@ import type {
   Filter,
   FilterSchema,
 } from "../../shared/gen/mahavishnu/type/v1/filter_pb.js";
-import type { Scope } from "./ports.ts";
+import type { Period } from "./named-time.ts";
+import type { CallerFilter, Scope } from "./ports.ts";
 
 type FilterInit = MessageInitShape<typeof FilterSchema>;
 
@@ -16,7 +17,8 @@ export function toProtoFilter(scope: Scope): FilterInit | undefined {
   if (scope.workflowId !== "") all.push(equals("workflow_id", scope.workflowId));
   if (scope.repoId !== "") all.push(inRepo(scope));
   if (scope.sessionId !== "") all.push(equals("metadata.session_id", scope.sessionId));
-  if (scope.filter !== undefined) all.push(scope.filter as unknown as Filter);
+  if (scope.period !== undefined) all.push(madeIn(scope.period));
+  if (scope.filter !== undefined) all.push(protoFilterOf(scope.filter));
   if (all.length <= 1) return all[0];
   return { node: { case: "allOf", value: { filters: all } } };
 }
@@ -37,6 +39,31 @@ function inRepo({ repoId, memoryTypes }: Scope): FilterInit {
     },
   };
   return { node: { case: "anyOf", value: { filters: [own, amongSeveral] } } };
+}
+
+function madeIn({ from, to }: Period): FilterInit {
+  const time = (ms: number) => text(new Date(ms).toISOString());
+  return condition("create_time", { case: "range", value: { gte: time(from), lt: time(to) } });
+}
+
+/** The caller's filter as it travels. */
+export function protoFilterOf(filter: CallerFilter): Filter {
+  return filter as unknown as Filter;
+}
+
+/** Whether any condition of the filter is on this field. */
+export function namesField({ node }: Filter, field: string): boolean {
+  switch (node.case) {
+    case "allOf":
+    case "anyOf":
+      return node.value.filters.some((one) => namesField(one, field));
+    case "not":
+      return namesField(node.value, field);
+    case "condition":
+      return node.value.field === field;
+    case undefined:
+      return false;
+  }
 }
 
 type Test = NonNullable<MessageInitShape<typeof ConditionSchema>["test"]>;

@@ -10,7 +10,8 @@ import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
 import { microsOf } from "./convert.ts";
 import type { PeerCall } from "./deadline.ts";
 import type { JsonObject, MemoryType } from "./memory.ts";
-import type { Bridge, Hit, InsightToDeliver } from "./ports.ts";
+import type { Bridge, CallerFilter, Hit, InsightToDeliver } from "./ports.ts";
+import { namesField, protoFilterOf } from "./scope-filter-client.ts";
 
 const dependency = "session-buddy";
 const sourceSystem = "session-buddy";
@@ -31,8 +32,12 @@ export class SessionBuddyClient implements Bridge {
     this.#client = createClient(SessionBuddyService, transport);
   }
 
+  canTest(filter: CallerFilter): boolean {
+    return !namesField(protoFilterOf(filter), "vector");
+  }
+
   async search(call: PeerCall, search: Parameters<Bridge["search"]>[1]) {
-    const { query, vector, memoryTypes, project, limit, minScore } = search;
+    const { query, vector, memoryTypes, project, filter, limit, minScore } = search;
     const kinds = [...typeOfKind]
       .filter(([, type]) => memoryTypes.includes(type))
       .map(([kind]) => kind);
@@ -44,6 +49,7 @@ export class SessionBuddyClient implements Bridge {
           limit,
           minScore,
           kinds,
+          ...(filter === undefined ? {} : { filter: protoFilterOf(filter) }),
           ...(vector === undefined
             ? {}
             : { vector: { values: [...vector.values] }, model: vector.model }),

@@ -1,5 +1,6 @@
 import type { Micros, NewMemory, Role, Turn } from "./memory.ts";
 import type { InsightToDeliver } from "./ports.ts";
+import type { Neighbours } from "./scoring.ts";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow.ts";
 
 /*
@@ -13,6 +14,8 @@ export interface NewTurn extends Omit<Turn, "sequence" | "createTime" | "metadat
   readonly metadata: Turn["metadata"];
   readonly role: Role;
   readonly repoId: string;
+  /** A later time than now counts as now; undefined: now. */
+  readonly createTime: Micros | undefined;
 }
 
 /** By what a repeated call is known again: within a tenant and method. */
@@ -123,7 +126,35 @@ export interface OperationStore {
   purgeRequests(signal?: AbortSignal): Promise<number>;
 }
 
+/** A turn and those around it, oldest first. */
+export interface TurnContext {
+  readonly before: readonly Turn[];
+  readonly turn: Turn;
+  readonly after: readonly Turn[];
+}
+
 export interface ConversationStore {
+  /**
+   * The memories of the turns before and after each of these memories' turns, by memory id; those
+   * that are no turns are left out. Of several turns of one memory the latest counts.
+   */
+  neighbours(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, Neighbours>>;
+  /**
+   * The turns of these memories with up to `turns` on either side, by memory id, as `neighbours`
+   * chooses them. Begins with the first id and ends where all turns together would have more than
+   * `maxBytes` of content and metadata.
+   */
+  contexts(
+    tenant: string,
+    memoryIds: readonly string[],
+    turns: number,
+    maxBytes: number,
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, TurnContext>>;
   turn(tenant: string, id: string, signal?: AbortSignal): Promise<Turn | undefined>;
   /** Turns of a session by sequence, those after `afterSequence`; `agentId` empty: of any agent. */
   listTurns(

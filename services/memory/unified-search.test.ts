@@ -57,9 +57,13 @@ describe("one question", () => {
       const words = n === 7 ? "binary unnest" : "binary";
       await suite.client.storeMemory(agentMemory(`${words} ${n} ${large}`));
     }
-    const { results, sourceReports } = await search({ limit: 20 }, 20_000);
+    const { results, sourceReports, nextPageToken } = await search({ limit: 20 }, 20_000);
     expect(sourceReports[0]).toMatchObject({ status: OK, resultCount: 18 });
     expect(results).toHaveLength(14);
+    expect(nextPageToken).not.toBe("");
+    const next = await search({ limit: 20, pageToken: nextPageToken }, 20_000);
+    expect(next.results).toHaveLength(4);
+    expect(next.nextPageToken).toBe("");
     expect(results[0]?.content.slice(0, 15)).toBe("binary unnest 7");
   });
 
@@ -67,10 +71,10 @@ describe("one question", () => {
     await tell();
     await search({ repoId: "r", minScore: 0.25, limit: 3 });
     expect(suite.peers.vectorStore.searches).toMatchObject([
-      { mode: SearchMode.HYBRID, model: "fake-model", limit: 6, minScore: 0.25 },
+      { mode: SearchMode.HYBRID, model: "fake-model", limit: 36, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches).toMatchObject([
-      { query: "binary unnest", model: "fake-model", project: "r", limit: 6, minScore: 0.25 },
+      { query: "binary unnest", model: "fake-model", project: "r", limit: 36, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
   });
@@ -123,7 +127,7 @@ describe("one question", () => {
       {
         node: {
           case: "condition",
-          value: { field: "agent_id", test: { case: "exists", value: true } },
+          value: { field: "vector", test: { case: "exists", value: true } },
         },
       },
     ],

@@ -1,11 +1,24 @@
-import { DomainError } from "../../shared/errors.ts";
-import { BudgetExceededError, type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
+import type { Logger } from "../../shared/logging.ts";
+import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
-import { AllSourcesFailedError } from "./errors.ts";
 import type { FeatureSwitches } from "./feature-switches.ts";
+import type { GuardedBridge } from "./guarded-bridge.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
-import { type MergedHit, mergeHits, type Source, sources } from "./merge.ts";
-import type { Bridge, Documents, Hit, QueryVector, Scope } from "./ports.ts";
+import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
+import { namedPeriod, type Period } from "./named-time.ts";
+import type { Documents, Hit, QueryVector, Scope } from "./ports.ts";
+import { type Circumstances, type Neighbours, poolSize, scoreHits } from "./scoring.ts";
+import {
+  askedLeg,
+  degradedLeg,
+  failIfNothingCame,
+  type Leg,
+  type SourceAnswer,
+  type SourceReport,
+  skippedLeg,
+} from "./source-leg.ts";
+import { type Source, sources } from "./sources.ts";
+import type { ConversationStore, TurnContext } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
 
 export interface SearchQuestion {
@@ -15,25 +28,37 @@ export interface SearchQuestion {
   readonly minScore: number;
   /** Which sources to ask. Empty: all. */
   readonly sources: readonly Source[];
+  /** Undefined: age makes no difference. */
+  readonly halfLifeMs: number | undefined;
+  /** How many turns before and after a turn to tell. */
+  readonly contextTurns: number;
+  /** Undefined: the first page. */
+  readonly page: PagePosition | undefined;
 }
 
-export type SourceStatus = "ok" | "degraded" | "failed" | "skipped";
-
-/** How one source took part. */
-export interface SourceReport {
-  readonly source: Source;
-  readonly status: SourceStatus;
-  readonly latencyMs: number;
-  /** Before merging. */
-  readonly resultCount: number;
-  /** For people: why it is not "ok"; empty where it is. */
-  readonly message: string;
+/** Where a page begins. */
+export interface PagePosition {
+  /** How many results the pages before had. */
+  readonly seen: number;
+  /** Where their last one stood. */
+  readonly after: Place;
+  /** When the first page was asked for: age and named times are seen from there. */
+  readonly now: number;
 }
 
 export interface SearchAnswer {
-  readonly results: MergedHit[];
+  readonly results: readonly FoundMemory[];
   /** One for every source, in the order of `sources`. */
   readonly reports: SourceReport[];
+  /** Whether more results follow these. */
+  readonly more: boolean;
+  /** From when age and named times were seen. */
+  readonly now: number;
+}
+
+export interface FoundMemory extends MergedHit {
+  /** Undefined where it was not asked for, or this is no turn. */
+  readonly context: TurnContext | undefined;
 }
 
 /** How long a search may take where the caller sets no deadline. */
@@ -41,42 +66,46 @@ export const defaultSearchMs = 2_000;
 /** Of the whole time: what the query's embedding may take, and by when every source must answer. */
 const embeddingShare = 0.4;
 const sourceShare = 0.8;
-/** Folding equal texts takes results away: sources are asked for more than the limit. */
-const overFetch = 2;
+/** Of the time that is left then: what reading turns around the results may take. */
+const contextShare = 0.5;
 const mostHits = 1_000;
+const mostContextBytes = 8 * 1024 * 1024;
 
 const byWordsOnly = "searched by words only: the query could not be embedded";
+const withoutNeighbours = "turns before and after could not be read";
 
-interface SourceAnswer {
-  readonly hits: readonly Hit[];
-  /** Why the answer is less than it should be. */
-  readonly degraded: string | undefined;
-}
-
-interface Leg {
-  readonly source: Source;
-  readonly hits: readonly Hit[];
-  readonly report: SourceReport;
-  readonly error?: unknown;
+/** A question as the sources are asked it. */
+interface Asked {
+  readonly query: string;
+  readonly vector: QueryVector | undefined;
+  readonly scope: Scope;
+  readonly most: number;
+  readonly circumstances: Omit<Circumstances, "neighbours">;
 }
 
 /** Asks all sources one question at the same time and merges what they answer. */
 export class UnifiedSearch {
   readonly #documents: Documents;
-  readonly #bridge: Bridge;
+  readonly #bridge: Pick<GuardedBridge, "search" | "canTest">;
   readonly #vectors: Vectors;
+  readonly #turns: Pick<ConversationStore, "neighbours" | "contexts">;
   readonly #switches: FeatureSwitches;
+  readonly #logger: Logger;
 
   constructor(parts: {
     readonly documents: Documents;
-    readonly bridge: Bridge;
+    readonly bridge: Pick<GuardedBridge, "search" | "canTest">;
     readonly vectors: Vectors;
+    readonly store: Pick<ConversationStore, "neighbours" | "contexts">;
     readonly switches: FeatureSwitches;
+    readonly logger: Logger;
   }) {
     this.#documents = parts.documents;
     this.#bridge = parts.bridge;
     this.#vectors = parts.vectors;
+    this.#turns = parts.store;
     this.#switches = parts.switches;
+    this.#logger = parts.logger;
   }
 
   /**
@@ -86,60 +115,140 @@ export class UnifiedSearch {
   async search(question: SearchQuestion, call: Call): Promise<SearchAnswer> {
     const totalMs = remainingMs(call, call.deadline === undefined ? defaultSearchMs : Infinity);
     const started = performance.now();
+    const leftMs = (share: number) => Math.max(1, totalMs * share - (performance.now() - started));
+    const { limit, page, minScore } = question;
+    const now = page?.now ?? Date.now();
     const scope = this.#allowedScope(question.scope);
     const skipped = new Map(
       sources.map((source) => [source, this.#whySkipped(source, question, scope)]),
     );
-    const asked = sources.filter((source) => skipped.get(source) === undefined);
-    const vector =
-      asked.length === 0
-        ? undefined
-        : await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare);
-    const budgetMs = Math.max(1, totalMs * sourceShare - (performance.now() - started));
+    const isAsked = sources.some((source) => skipped.get(source) === undefined);
+    const vector = isAsked
+      ? await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare)
+      : undefined;
+    const pool = poolSize(limit);
+    const asked: Asked = {
+      query: question.query,
+      vector,
+      scope,
+      most: Math.min(mostHits, (page?.seen ?? 0) + pool),
+      circumstances: {
+        pool,
+        period: namedPeriod(question.query, now),
+        halfLifeMs: question.halfLifeMs,
+        now,
+      },
+    };
+    const budgetMs = leftMs(sourceShare);
     const legs = await Promise.all(
       sources.map((source) => {
         const why = skipped.get(source);
         if (why !== undefined) return skippedLeg(source, why);
-        return askedLeg(source, call, budgetMs, (peerCall) =>
-          this.#ask(source, peerCall, { ...question, scope }, vector),
-        );
+        return askedLeg(source, call, budgetMs, (peerCall) => this.#ask(source, peerCall, asked));
       }),
     );
-    failIfNothingCame(legs, asked);
+    failIfNothingCame(legs);
+    const merged = mergeHits(legs, { minScore });
+    const rest =
+      page === undefined ? merged : merged.filter((hit) => compareRank(hit, page.after) > 0);
+    const told = await this.#withContexts(rest.slice(0, limit), question, call, () =>
+      leftMs(sourceShare + (1 - sourceShare) * contextShare),
+    );
     return {
-      results: mergeHits(legs, question),
-      reports: legs.map(({ report }) => report),
+      results: told.results,
+      reports: legs.map((leg) => (told.failed ? reportFor(leg) : leg.report)),
+      more: rest.length > limit,
+      now,
     };
   }
 
-  async #ask(
-    source: Source,
-    call: PeerCall,
-    { query, scope, limit, minScore }: SearchQuestion,
-    vector: QueryVector | undefined,
-  ): Promise<SourceAnswer> {
-    const most = Math.min(mostHits, limit * overFetch);
-    if (source === "session_buddy") {
-      const { hits, stale } = await this.#bridge.search(call, {
-        query,
-        vector,
-        memoryTypes: scope.memoryTypes,
-        project: scope.repoId,
-        limit: most,
-        minScore,
-      });
-      return { hits, degraded: stale ?? (vector === undefined ? byWordsOnly : undefined) };
+  #ask(source: Source, call: PeerCall, asked: Asked): Promise<SourceAnswer> {
+    return source === "postgresql" ? this.#askStore(call, asked) : this.#askBridge(call, asked);
+  }
+
+  async #askBridge(call: PeerCall, asked: Asked): Promise<SourceAnswer> {
+    const { query, vector, scope, most, circumstances } = asked;
+    const { hits, stale } = await this.#bridge.search(call, {
+      query,
+      vector,
+      memoryTypes: scope.memoryTypes,
+      project: scope.repoId,
+      filter: scope.filter,
+      limit: most,
+      // Turns gain by their neighbours and lose by age: what counts is the score in the end.
+      minScore: 0,
+    });
+    return {
+      hits: scoreHits("session_buddy", hits, { ...circumstances, neighbours: new Map() }),
+      degraded: stale ?? (vector === undefined ? byWordsOnly : undefined),
+    };
+  }
+
+  async #askStore(call: PeerCall, asked: Asked): Promise<SourceAnswer> {
+    const { period } = asked.circumstances;
+    // What is of the named time may not be among the best of all times.
+    const scopes = [asked.scope, ...(period === undefined ? [] : [inPeriod(asked.scope, period)])];
+    const found = await Promise.all(scopes.map((scope) => this.#find(call, asked, scope)));
+    const hits = union(found.map((one) => one.hits));
+    const turns = hits.slice(0, asked.circumstances.pool).filter(isTurn);
+    let neighbours: ReadonlyMap<string, Neighbours> = new Map();
+    let degraded = found.find((one) => one.byWords) ? byWordsOnly : undefined;
+    if (turns.length > 0) {
+      try {
+        const ids = turns.map(({ id }) => id);
+        neighbours = await this.#turns.neighbours(call.tenant, ids, call.signal);
+      } catch (error) {
+        call.signal.throwIfAborted();
+        this.#logger.warn({ err: error }, "neighbours of turns could not be read");
+        degraded = degraded === undefined ? withoutNeighbours : `${degraded}; ${withoutNeighbours}`;
+      }
     }
-    const search = { text: query, scope, limit: most, minScore };
+    return {
+      hits: scoreHits("postgresql", hits, { ...asked.circumstances, neighbours }),
+      degraded,
+    };
+  }
+
+  async #find(
+    call: PeerCall,
+    { query, vector, most }: Asked,
+    scope: Scope,
+  ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: boolean }> {
+    const search = { text: query, scope, limit: most, minScore: 0 };
     try {
       const hits = await this.#documents.search(call, { ...search, vector });
-      return { hits, degraded: vector === undefined ? byWordsOnly : undefined };
+      return { hits, byWords: vector === undefined };
     } catch (error) {
       // The collection took another model between our look and the search.
       if (!isMismatch(error) || vector === undefined) throw error;
       this.#vectors.forgetModel(call.tenant);
       const hits = await this.#documents.search(call, { ...search, vector: undefined });
-      return { hits, degraded: byWordsOnly };
+      return { hits, byWords: true };
+    }
+  }
+
+  /** The results with the turns around them; without, where those cannot be read in time. */
+  async #withContexts(
+    hits: readonly MergedHit[],
+    { contextTurns }: SearchQuestion,
+    call: Call,
+    budgetMs: () => number,
+  ): Promise<{ readonly results: readonly FoundMemory[]; readonly failed: boolean }> {
+    const ids = hits.flatMap((hit) =>
+      isTurn(hit) && hit.memoryId !== undefined ? [hit.memoryId] : [],
+    );
+    const plain = () => hits.map((hit) => ({ ...hit, context: undefined }));
+    if (contextTurns === 0 || ids.length === 0) return { results: plain(), failed: false };
+    try {
+      const contexts = await within(call, budgetMs(), ({ tenant, signal }) =>
+        this.#turns.contexts(tenant, ids, contextTurns, mostContextBytes, signal),
+      );
+      const results = hits.map((hit) => ({ ...hit, context: contexts.get(hit.memoryId ?? "") }));
+      return { results, failed: false };
+    } catch (error) {
+      call.signal.throwIfAborted();
+      this.#logger.warn({ err: error }, "turns around results could not be read");
+      return { results: plain(), failed: true };
     }
   }
 
@@ -168,7 +277,6 @@ export class UnifiedSearch {
     if (source === "postgresql") return undefined;
     if (!this.#switches.reflectionSearch) return "switched off by enable_reflection_search";
     const { filter, agentId, workflowId, sessionId, memoryTypes } = allowed;
-    if (filter !== undefined) return "its records cannot be tested by a filter";
     if (agentId !== "") return "its records carry no agent_id";
     if (workflowId !== "") return "its records carry no workflow_id";
     if (sessionId !== "") return "its records carry no session_id";
@@ -176,56 +284,33 @@ export class UnifiedSearch {
     if (memoryTypes.length > 0 && !memoryTypes.some(holds)) {
       return "it holds no memories of these types";
     }
+    if (filter !== undefined && !this.#bridge.canTest(filter)) {
+      return "whether its records have a vector cannot be tested";
+    }
     return undefined;
   }
 }
 
-function skippedLeg(source: Source, message: string): Leg {
-  const report: SourceReport = { source, status: "skipped", latencyMs: 0, resultCount: 0, message };
-  return { source, hits: [], report };
+/** A turn's memory says which turn it was stored with. */
+function isTurn({ memoryType, metadata }: Hit): boolean {
+  return memoryType === "agent" && typeof metadata["turn_id"] === "string";
 }
 
-async function askedLeg(
-  source: Source,
-  call: Call,
-  budgetMs: number,
-  ask: (peerCall: PeerCall) => Promise<SourceAnswer>,
-): Promise<Leg> {
-  const started = performance.now();
-  const report = (status: SourceStatus, resultCount: number, message: string): SourceReport => ({
-    source,
-    status,
-    latencyMs: performance.now() - started,
-    resultCount,
-    message,
-  });
-  try {
-    const { hits, degraded } = await within(call, budgetMs, ask);
-    const status = degraded === undefined ? "ok" : "degraded";
-    return { source, hits, report: report(status, hits.length, degraded ?? "") };
-  } catch (error) {
-    call.signal.throwIfAborted();
-    // The caller's own mistake, such as an unknown field in the filter, is no source's failure.
-    if (error instanceof DomainError && error.kind === "invalid_argument") throw error;
-    return { source, hits: [], report: report("failed", 0, failureMessage(error)), error };
-  }
+function inPeriod(scope: Scope, period: Period): Scope {
+  return { ...scope, period };
 }
 
-function failureMessage(error: unknown): string {
-  if (error instanceof BudgetExceededError) return error.message;
-  if (error instanceof DomainError) {
-    if (error.kind === "deadline_exceeded") return "no answer in time";
-    // What a peer calls internal may tell of its inside; the reason is enough for people.
-    return error.kind === "internal" ? "failed inside" : error.message;
-  }
-  return "failed inside";
+/** The hits of several searches, best first, each once; what the first one says of it counts. */
+function union(found: readonly (readonly Hit[])[]): readonly Hit[] {
+  if (found.length === 1) return found[0] ?? [];
+  const byId = new Map<string, Hit>();
+  for (const hit of found.flat()) if (!byId.has(hit.id)) byId.set(hit.id, hit);
+  const byRank = (a: Hit, b: Hit) => b.score - a.score || (a.id < b.id ? -1 : 1);
+  return [...byId.values()].sort(byRank);
 }
 
-function failIfNothingCame(legs: readonly Leg[], asked: readonly Source[]): void {
-  const failed = legs.filter(({ report }) => report.status === "failed");
-  if (asked.length === 0 || failed.length < asked.length) return;
-  throw new AllSourcesFailedError(
-    failed.map(({ report }) => ({ source: report.source, message: report.message })),
-    failed.map(({ error }) => error),
-  );
+function reportFor(leg: Leg): SourceReport {
+  const answered = leg.report.status === "ok" || leg.report.status === "degraded";
+  const concerned = leg.source === "postgresql" && answered;
+  return concerned ? degradedLeg(leg, withoutNeighbours).report : leg.report;
 }

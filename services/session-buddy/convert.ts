@@ -35,6 +35,7 @@ import {
   type RecordKind,
   type StoredRecord,
 } from "./record.ts";
+import { parseFilter } from "./rpc/parse-filter.ts";
 import type { SearchAnswer, SearchQuery } from "./search.ts";
 import type { TableRows } from "./store.ts";
 import { parseMetadata } from "./stored-text.ts";
@@ -84,6 +85,7 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
     );
   }
   const kinds = parseKinds(violations, request.kinds);
+  const filter = parseFilter(request.filter, "filter", violations);
   violations.throwIfAny();
   return {
     tenant,
@@ -93,6 +95,7 @@ export function parseSearch(request: SearchReflectionsRequest, tenant: string): 
     limit: limit === 0 ? defaultLimit : limit,
     minScore,
     kinds,
+    filter,
   };
 }
 

@@ -171,3 +171,39 @@ test("a file without records is behind in nothing", async () => {
   const query = { query: "zebra", vector: { values: [1, 0] }, model: "animals" };
   expect(await bridge.searchReflections(query)).toMatchObject({ hits: [], stale: false });
 });
+
+test("a filter applies before the limit, and one that is not valid names its field", async () => {
+  const many = Array.from(
+    { length: 30 },
+    (_, n) => `('m${n}', 'zebra zebra zebra ${n}', null, '["loud"]')`,
+  );
+  const bridge = await start(
+    `insert into reflections_v2 (id, content, insight_type, tags) values
+      ${many.join(", ")}, ('q', 'one zebra among many other words', null, '["quiet"]')`,
+  );
+  const withTag = (tag: string) => ({
+    query: "zebra",
+    limit: 1,
+    filter: {
+      node: {
+        case: "condition" as const,
+        value: {
+          field: "metadata.tags",
+          test: {
+            case: "contains" as const,
+            value: { kind: { case: "stringValue" as const, value: tag } },
+          },
+        },
+      },
+    },
+  });
+  const { hits } = await bridge.searchReflections(withTag("quiet"));
+  expect(hits.map(({ record }) => record?.id)).toEqual(["q"]);
+  expect((await bridge.searchReflections(withTag("none"))).hits).toEqual([]);
+  const bad = withTag("quiet");
+  bad.filter.node.value.field = "vector";
+  const error = ConnectError.from(
+    await bridge.searchReflections(bad).catch((reason: unknown) => reason),
+  );
+  expect(error.code).toBe(Code.InvalidArgument);
+});

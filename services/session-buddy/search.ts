@@ -4,6 +4,7 @@ import { DimensionMismatchError } from "./errors.ts";
 import { type Breathe, createBreathe } from "./event-loop.ts";
 import type { Mirror } from "./mirror.ts";
 import type { RecordKind, StoredRecord } from "./record.ts";
+import type { EntryTest } from "./record-filter.ts";
 import type { Scope, TextScores } from "./text-index.ts";
 import type { VectorIndexing } from "./vector-indexing.ts";
 import { noSimilarities, type Similarities } from "./vector-matrix.ts";
@@ -31,6 +32,8 @@ export interface SearchQuery {
   readonly minScore: number;
   /** Empty: all. */
   readonly kinds: ReadonlySet<RecordKind>;
+  /** Undefined: no further condition. */
+  readonly filter: EntryTest | undefined;
 }
 
 /** Scores are 0 to 1, of single precision as they travel, so that equal ones are ordered by id. */
@@ -95,7 +98,7 @@ export async function rank(
   similarities: Similarities,
   breathe: Breathe,
 ): Promise<readonly SearchHit[]> {
-  const scope = scopeOf(query, catalogue);
+  const scope = await scopeOf(query, catalogue, breathe);
   await breathe();
   const queryWords = words(query.text);
   const textScores = catalogue.text.search(queryWords, scope);
@@ -169,18 +172,26 @@ function single(score: number | undefined): number | undefined {
 }
 
 /** Undefined: every record, which is searched without asking of each. */
-function scopeOf(query: SearchQuery, catalogue: Catalogue): Scope | undefined {
-  const { tenant, project, kinds } = query;
-  if (project === "" && kinds.size === 0 && !catalogue.hasOthersThan(tenant)) return undefined;
+async function scopeOf(
+  query: SearchQuery,
+  catalogue: Catalogue,
+  breathe: Breathe,
+): Promise<Scope | undefined> {
+  const { tenant, project, kinds, filter } = query;
+  const everyRecord = project === "" && kinds.size === 0 && filter === undefined;
+  if (everyRecord && !catalogue.hasOthersThan(tenant)) return undefined;
   const mask = new Uint8Array(catalogue.entries.length);
   let size = 0;
-  catalogue.entries.forEach(({ record, tenant: owner }, document) => {
-    if (owner !== "" && owner !== tenant) return;
-    if (project !== "" && record.project !== project) return;
-    if (kinds.size > 0 && !kinds.has(record.kind)) return;
+  for (const [document, entry] of catalogue.entries.entries()) {
+    if (document % breatheEvery === 0) await breathe();
+    const { record, tenant: owner } = entry;
+    if (owner !== "" && owner !== tenant) continue;
+    if (project !== "" && record.project !== project) continue;
+    if (kinds.size > 0 && !kinds.has(record.kind)) continue;
+    if (filter !== undefined && !filter(entry)) continue;
     mask[document] = 1;
     size++;
-  });
+  }
   return { mask, size };
 }
 

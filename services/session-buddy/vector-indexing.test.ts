@@ -269,5 +269,6 @@ function asking(text: string): SearchQuery {
     limit: 10,
     minScore: 0,
     kinds: new Set(),
+    filter: undefined,
   };
 }

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { workflowMemoryId } from "../../services/memory/content-identity.ts";
-import type { NewMemory } from "../../services/memory/memory.ts";
+import type { NewMemory, Turn } from "../../services/memory/memory.ts";
 import type { InsightToDeliver } from "../../services/memory/ports.ts";
 import { postgresStore } from "../../services/memory/postgres-store.ts";
 import type {
@@ -72,6 +72,7 @@ function turn(parts: Partial<NewTurn> = {}): NewTurn {
     metadata: { mood: "calm" },
     memoryId: newId(),
     repoId: "",
+    createTime: undefined,
     ...parts,
   };
 }
@@ -302,6 +303,86 @@ describeEachStore("memory store", (_kind, database) => {
       expect(await list({ afterSequence: 1n, limit: 1 })).toEqual(["b2"]);
       expect(await list({}, other)).toEqual([]);
     });
+  });
+
+  describe("the turns around a turn", () => {
+    const say = async (tenant: string, parts: Partial<NewTurn>) => {
+      const spoken = turn(parts);
+      await store.begin(tenant, operation({ turnId: spoken.id }), {
+        turn: spoken,
+        graceMs: longMs,
+      });
+    };
+    beforeEach(async () => {
+      // The third one's place is given, and then taken back.
+      for (const name of ["a", "b", "gone", "c", "d"]) {
+        await say("t1", { memoryId: name, content: `says ${name}` });
+        await say("t1", { memoryId: `other ${name}`, sessionId: "other" });
+        await say("t2", { memoryId: name });
+      }
+      await postgres.query(
+        "delete from agent_conversations where tenant = 't1' and memory_id = 'gone'",
+      );
+    });
+
+    it("are those of its session that are next to it", async () => {
+      const found = await store.neighbours("t1", ["a", "b", "d", "nobody's", "other c"]);
+      expect(new Map([...found].sort())).toEqual(
+        new Map([
+          ["a", { before: undefined, after: "b" }],
+          ["b", { before: "a", after: "c" }],
+          ["d", { before: "c", after: undefined }],
+          ["other c", { before: "other gone", after: "other d" }],
+        ]),
+      );
+    });
+
+    it("are of the latest turn where several have one memory", async () => {
+      await say("t1", { memoryId: "b" });
+      const found = await store.neighbours("t1", ["b"]);
+      expect(found.get("b")).toEqual({ before: "d", after: undefined });
+      expect((await store.contexts("t1", ["b"], 1, 1_000)).get("b")?.turn.sequence).toBe(6n);
+    });
+
+    it("are told with it in order", async () => {
+      const contexts = await store.contexts("t1", ["c", "nobody's", "a"], 2, 10_000);
+      const told = (id: string) => {
+        const context = contexts.get(id);
+        const names = (turns: readonly Turn[] = []) => turns.map(({ memoryId }) => memoryId);
+        return [names(context?.before), context?.turn.memoryId, names(context?.after)];
+      };
+      expect(told("c")).toEqual([["a", "b"], "c", ["d"]]);
+      expect(told("a")).toEqual([[], "a", ["b", "c"]]);
+      expect(contexts.size).toBe(2);
+      expect(contexts.get("c")?.turn).toMatchObject({
+        content: "says c",
+        role: "user",
+        metadata: { mood: "calm" },
+      });
+    });
+
+    it("are left out where they would be too much, from the first that does not fit", async () => {
+      await say("t1", { memoryId: "large", content: "x".repeat(5_000) });
+      const ids = async (...asked: string[]) => [
+        ...(await store.contexts("t1", asked, 1, 1_000)).keys(),
+      ];
+      expect(await ids("a", "d", "b")).toEqual(["a"]);
+      expect(await ids("a", "b")).toEqual(["a", "b"]);
+    });
+  });
+
+  it("keeps when a turn was said, unless that is yet to come", async () => {
+    const said = async (createTime: bigint) => {
+      const spoken = turn({ createTime });
+      const begun = await store.begin("t1", operation({ turnId: spoken.id }), {
+        turn: spoken,
+        graceMs: longMs,
+      });
+      return "turn" in begun ? begun.turn?.createTime : undefined;
+    };
+    expect(await said(1_700_000_000_000_001n)).toBe(1_700_000_000_000_001n);
+    const inAnHour = BigInt(Date.now() + 3_600_000) * 1_000n;
+    expect(await said(inAnHour)).toBeLessThan(inAnHour);
   });
 
   describe("workflows", () => {

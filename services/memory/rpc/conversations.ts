@@ -5,7 +5,13 @@ import type {
   StoreConversationTurnRequest,
 } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import type { Conversations, TurnToStore } from "../conversations.ts";
-import { roleOf, toProtoEmbeddingState, toProtoInsight, toProtoTurn } from "../convert.ts";
+import {
+  microsOf,
+  roleOf,
+  toProtoEmbeddingState,
+  toProtoInsight,
+  toProtoTurn,
+} from "../convert.ts";
 import { checkJson } from "../json-checks.ts";
 import type { MemoryMetrics } from "../metrics.ts";
 import type { RequestKey } from "../store.ts";
@@ -13,6 +19,7 @@ import { callOf } from "./call.ts";
 import {
   bounds,
   checkText,
+  checkTimestamp,
   invalidPageToken,
   parseCount,
   parsePageToken,
@@ -67,8 +74,10 @@ function parseTurn(request: StoreConversationTurnRequest): {
   checkJson(violations, "metadata", metadata, bounds.metadataBytes);
   checkRequestId(violations, requestId);
   checkText(violations, "repo_id", repoId, { max: bounds.idBytes });
+  checkTimestamp(violations, "create_time", request.createTime);
   violations.throwIfAny();
-  const told = { agentId, sessionId, role: role ?? "user", content, metadata, repoId };
+  const createTime = microsOf(request.createTime);
+  const told = { agentId, sessionId, role: role ?? "user", content, metadata, repoId, createTime };
   return { told, key: requestKey("StoreConversationTurn", requestId, told) };
 }
 

@@ -1,4 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
 import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
@@ -12,22 +13,41 @@ import type { MemoryMetrics } from "../metrics.ts";
 import type { SearchQuestion, UnifiedSearch } from "../unified-search.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, parseCount, parseFilter } from "./fields.ts";
+import { parseSearchPage, searchPageToken } from "./search-page.ts";
 
 /** A message has 16 MiB; the reports, and whatever is put around an answer, have room beside this. */
 const mostResultBytes = 15 * 1024 * 1024 - 64 * 1024;
 /** The tag and the length before each result. */
 const mostFrameBytes = 6;
+const mostContextTurns = 20;
+/** The longest Duration of the contract. */
+const mostSeconds = 315_576_000_000n;
 
 export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
   return {
     async unifiedSearch(request: UnifiedSearchRequest, context: HandlerContext) {
       const question = parseQuestion(request);
-      const answer = await metrics.searching(() => search.search(question, callOf(context)));
-      return {
-        results: fitting(
-          answer.results.map((hit) => create(SearchResultSchema, toProtoResult(hit))),
+      const answer = await metrics.searching(question, () =>
+        search.search(question, callOf(context)),
+      );
+      const results = fitting(
+        answer.results.map((found) =>
+          create(SearchResultSchema, toProtoResult(found, { explain: request.explain })),
         ),
+      );
+      const last = answer.results[results.length - 1];
+      const more = answer.more || results.length < answer.results.length;
+      return {
+        results,
         sourceReports: answer.reports.map(toProtoReport),
+        nextPageToken:
+          more && last !== undefined
+            ? searchPageToken(request, {
+                seen: (question.page?.seen ?? 0) + results.length,
+                after: { score: last.score, id: last.id, source: last.source },
+                now: answer.now,
+              })
+            : "",
       };
     },
   };
@@ -64,6 +84,13 @@ function parseQuestion(request: UnifiedSearchRequest): SearchQuestion {
   checkText(violations, "session_id", sessionId, { max: bounds.idBytes });
   violations.require(minScore >= 0 && minScore <= 1, "min_score", "must be 0 to 1");
   const limit = parseCount(violations, "limit", request.limit, 10);
+  const halfLifeMs = parseHalfLife(violations, request.recencyHalfLife);
+  const { contextTurns } = request;
+  violations.require(
+    contextTurns >= 0 && contextTurns <= mostContextTurns,
+    "context_turns",
+    `must be 0 to ${mostContextTurns}`,
+  );
   violations.throwIfAny();
   // UNSPECIFIED among the types means any.
   const any = request.memoryTypes.includes(ProtoMemoryType.UNSPECIFIED);
@@ -80,5 +107,17 @@ function parseQuestion(request: UnifiedSearchRequest): SearchQuestion {
     limit,
     minScore,
     sources: sources.filter((source) => source !== undefined),
+    halfLifeMs,
+    contextTurns,
+    page: parseSearchPage(request),
   };
+}
+
+/** In milliseconds; undefined where age makes no difference. */
+function parseHalfLife(violations: Violations, halfLife: Duration | undefined): number | undefined {
+  if (halfLife === undefined) return undefined;
+  const { seconds, nanos } = halfLife;
+  const valid = seconds >= 1n && seconds <= mostSeconds && nanos >= 0 && nanos <= 999_999_999;
+  violations.require(valid, "recency_half_life", "must be 1 s to 10,000 years");
+  return Number(seconds) * 1_000 + nanos / 1_000_000;
 }

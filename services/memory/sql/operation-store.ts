@@ -1,6 +1,6 @@
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
-import type { Turn } from "../memory.ts";
+import type { Micros, Turn } from "../memory.ts";
 import type {
   KnownRequest,
   NewTurn,
@@ -11,7 +11,15 @@ import type {
   RequestKey,
 } from "../store.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
-import { after, type TurnRow, toOperation, toPayload, toTurn, turnColumns } from "./rows.ts";
+import {
+  after,
+  type TurnRow,
+  timeAt,
+  toOperation,
+  toPayload,
+  toTurn,
+  turnColumns,
+} from "./rows.ts";
 
 /** How long a request id is remembered. */
 const remembered = "interval '7 days'";
@@ -237,14 +245,19 @@ function turnParts(turn: NewTurn, who: string, given: (value: unknown) => string
       returning last_sequence
     ), turn as (
       insert into agent_conversations
-        (tenant, id, agent_id, session_id, sequence, role, content, metadata, repo_id, memory_id)
+        (tenant, id, agent_id, session_id, sequence, role, content, metadata, repo_id, memory_id,
+         created_at)
       select ${who}, ${given(turn.id)}, ${given(turn.agentId)}, ${sessionId},
              place.last_sequence, ${given(turn.role)}, ${given(turn.content)},
              ${given(JSON.stringify(turn.metadata))}::jsonb, nullif(${given(turn.repoId)}, ''),
-             ${given(turn.memoryId)}
+             ${given(turn.memoryId)}, ${saidAt(turn.createTime, given)}
       from place
       returning ${turnColumns}
     )`;
+}
+
+function saidAt(time: Micros | undefined, given: (value: unknown) => string): string {
+  return time === undefined ? "now()" : `least(now(), ${timeAt(given(time.toString()))})`;
 }
 
 async function readRequest(

@@ -74,7 +74,7 @@ export declare type ConversationTurn = Message<"mahavishnu.memory.v1.Conversatio
   memoryId: string;
 
   /**
-   * When it was stored.
+   * When it was said: as told when it was stored, else when that was.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 9;
    */

@@ -8,7 +8,7 @@ import type { EmbeddingState, Memory, MemoryVersion } from "./memory_pb.js";
 import type { ConversationTurn, Insight, Role } from "./conversation_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
 import type { Filter } from "../../type/v1/filter_pb.js";
-import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { MemoryType } from "../../type/v1/memory_type_pb.js";
 import type { SearchResult, Source, SourceReport } from "./search_pb.js";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow_pb.js";
@@ -549,7 +549,9 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
   sessionId: string;
 
   /**
-   * A further condition. Session-Buddy's records cannot be tested by it: that source is SKIPPED.
+   * A further condition, applied in every source before the limit. What Session-Buddy's records
+   * have for its fields tells SessionBuddyService.SearchReflections; where it names `vector`, that
+   * source is SKIPPED.
    *
    * @generated from field: mahavishnu.type.v1.Filter filter = 7;
    */
@@ -557,7 +559,7 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
 
   /**
    * At most this many results, 1 to 1,000, default 10. Fewer where their contents are large: the
-   * best that fit into 15 MiB, and at least one.
+   * best that fit into 15 MiB, and at least one; `next_page_token` leads on.
    *
    * @generated from field: int32 limit = 8;
    */
@@ -576,6 +578,41 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
    * @generated from field: repeated mahavishnu.memory.v1.Source sources = 10;
    */
   sources: Source[];
+
+  /**
+   * `next_page_token` of the page before, with the same request otherwise. Empty: the first page.
+   * Each page asks the sources again and goes on behind the score and id of the last result, so
+   * that what is written meanwhile does not push a result onto a second page; only what changes
+   * the score of a result itself may. All pages together hold up to about 1,000 results of each
+   * source. Anything else than a token of this request is INVALID_ARGUMENT.
+   *
+   * @generated from field: string page_token = 11;
+   */
+  pageToken: string;
+
+  /**
+   * Tell what each score is made of.
+   *
+   * @generated from field: bool explain = 12;
+   */
+  explain: boolean;
+
+  /**
+   * Let age count: a memory as old as this scores half, one twice as old a quarter, by its
+   * `create_time`; what has none counts as new. 1 s or more. Absent: age makes no difference. It
+   * orders the best that each source found, at least 3 times as many as `limit`.
+   *
+   * @generated from field: google.protobuf.Duration recency_half_life = 13;
+   */
+  recencyHalfLife?: Duration | undefined;
+
+  /**
+   * For a result that is a turn, return up to this many turns before and as many after it, 0 to 20,
+   * default 0. Those of the best results, as far as they have no more than 8 MiB together.
+   *
+   * @generated from field: int32 context_turns = 14;
+   */
+  contextTurns: number;
 };
 
 /**
@@ -591,7 +628,8 @@ export declare const UnifiedSearchRequestSchema: GenMessage<UnifiedSearchRequest
  */
 export declare type UnifiedSearchResponse = Message<"mahavishnu.memory.v1.UnifiedSearchResponse"> & {
   /**
-   * Best first; equal scores by id. No content twice.
+   * Best first; equal scores by id. No content twice; what is nearly the same in two sources is one
+   * result, too.
    *
    * @generated from field: repeated mahavishnu.memory.v1.SearchResult results = 1;
    */
@@ -603,6 +641,13 @@ export declare type UnifiedSearchResponse = Message<"mahavishnu.memory.v1.Unifie
    * @generated from field: repeated mahavishnu.memory.v1.SourceReport source_reports = 2;
    */
   sourceReports: SourceReport[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -665,6 +710,14 @@ export declare type StoreConversationTurnRequest = Message<"mahavishnu.memory.v1
    * @generated from field: string repo_id = 7;
    */
   repoId: string;
+
+  /**
+   * When it was said, where that was earlier; default now, and a later time counts as now. The
+   * order of turns is the order in which they are stored.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 8;
+   */
+  createTime?: Timestamp | undefined;
 };
 
 /**
@@ -1295,7 +1348,9 @@ export declare const MemoryService: GenService<{
   },
   /**
    * Asks all sources one question at the same time and merges the answers by score. A source that
-   * is down or late is reported and left out. Fails with UNAVAILABLE, reason ALL_SOURCES_FAILED,
+   * is down or late is reported and left out; Session-Buddy, once it failed several times in a row,
+   * is left alone for some seconds and SKIPPED. A turn is also found through its neighbours, and a
+   * query that names a time (`on 3 May`, `last week`, UTC) prefers what is of that time. Fails with UNAVAILABLE, reason ALL_SOURCES_FAILED,
    * only where every source that was asked failed.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.UnifiedSearch

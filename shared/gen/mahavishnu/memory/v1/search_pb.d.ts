@@ -6,6 +6,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { MemoryType } from "../../type/v1/memory_type_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ConversationTurn } from "./conversation_pb.js";
 
 /**
  * Describes the file mahavishnu/memory/v1/search.proto.
@@ -33,7 +34,7 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
   content: string;
 
   /**
-   * 0 to 1, higher is better; the same measure in every source.
+   * 0 to 1, higher is better; the same measure in every source. `explanation` tells its parts.
    *
    * @generated from field: float score = 3;
    */
@@ -90,7 +91,7 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
   textScore?: number | undefined;
 
   /**
-   * Every source that holds this content, `source` first.
+   * Every source that holds this content, or nearly the same, `source` first.
    *
    * @generated from field: repeated mahavishnu.memory.v1.Source found_in = 11;
    */
@@ -124,6 +125,20 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
    * @generated from field: string memory_id = 15;
    */
   memoryId: string;
+
+  /**
+   * What the score is made of. Set where `explain` was asked for.
+   *
+   * @generated from field: mahavishnu.memory.v1.SearchExplanation explanation = 16;
+   */
+  explanation?: SearchExplanation | undefined;
+
+  /**
+   * The conversation around it. Set where `context_turns` was asked for and it is a turn.
+   *
+   * @generated from field: mahavishnu.memory.v1.ConversationContext context = 17;
+   */
+  context?: ConversationContext | undefined;
 };
 
 /**
@@ -131,6 +146,137 @@ export declare type SearchResult = Message<"mahavishnu.memory.v1.SearchResult"> 
  * Use `create(SearchResultSchema)` to create a new message.
  */
 export declare const SearchResultSchema: GenMessage<SearchResult>;
+
+/**
+ * What a score is made of: to single precision it is
+ * `(vector + text + neighbours + session_time) * recency`.
+ *
+ * @generated from message mahavishnu.memory.v1.SearchExplanation
+ */
+export declare type SearchExplanation = Message<"mahavishnu.memory.v1.SearchExplanation"> & {
+  /**
+   * What the likeness of vectors brings. 0 where there is none.
+   *
+   * @generated from field: double vector = 1;
+   */
+  vector: number;
+
+  /**
+   * What common words bring. 0 where there are none.
+   *
+   * @generated from field: double text = 2;
+   */
+  text: number;
+
+  /**
+   * What the turns before and after bring, where they were found too. 0 for what is no turn.
+   *
+   * @generated from field: double neighbours = 3;
+   */
+  neighbours: number;
+
+  /**
+   * What being of a time that the query names brings. 0 where it names none.
+   *
+   * @generated from field: double session_time = 4;
+   */
+  sessionTime: number;
+
+  /**
+   * The factor by age, 0 to 1; 1 where no `recency_half_life` was asked for.
+   *
+   * @generated from field: double recency = 5;
+   */
+  recency: number;
+
+  /**
+   * The source that gave this score.
+   *
+   * @generated from field: mahavishnu.memory.v1.Source source = 6;
+   */
+  source: Source;
+
+  /**
+   * Every record that was folded into this result, best first, this one included.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.SourceScore source_scores = 7;
+   */
+  sourceScores: SourceScore[];
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.SearchExplanation.
+ * Use `create(SearchExplanationSchema)` to create a new message.
+ */
+export declare const SearchExplanationSchema: GenMessage<SearchExplanation>;
+
+/**
+ * What one source said of a result.
+ *
+ * @generated from message mahavishnu.memory.v1.SourceScore
+ */
+export declare type SourceScore = Message<"mahavishnu.memory.v1.SourceScore"> & {
+  /**
+   * The source.
+   *
+   * @generated from field: mahavishnu.memory.v1.Source source = 1;
+   */
+  source: Source;
+
+  /**
+   * The record's id within it.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * The score with all parts.
+   *
+   * @generated from field: float score = 3;
+   */
+  score: number;
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.SourceScore.
+ * Use `create(SourceScoreSchema)` to create a new message.
+ */
+export declare const SourceScoreSchema: GenMessage<SourceScore>;
+
+/**
+ * A turn and those around it, whoever spoke.
+ *
+ * @generated from message mahavishnu.memory.v1.ConversationContext
+ */
+export declare type ConversationContext = Message<"mahavishnu.memory.v1.ConversationContext"> & {
+  /**
+   * The turns before, oldest first.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.ConversationTurn before = 1;
+   */
+  before: ConversationTurn[];
+
+  /**
+   * The turn that was found. Where several turns of one text share a memory: the latest.
+   *
+   * @generated from field: mahavishnu.memory.v1.ConversationTurn turn = 2;
+   */
+  turn?: ConversationTurn | undefined;
+
+  /**
+   * The turns after, oldest first.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.ConversationTurn after = 3;
+   */
+  after: ConversationTurn[];
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.ConversationContext.
+ * Use `create(ConversationContextSchema)` to create a new message.
+ */
+export declare const ConversationContextSchema: GenMessage<ConversationContext>;
 
 /**
  * How one source took part.

@@ -6,6 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Vector } from "../../type/v1/vector_pb.js";
 import type { Delivery, Origin, Record, RecordKind } from "./record_pb.js";
+import type { Filter } from "../../type/v1/filter_pb.js";
 import type { ProjectDependency, ProjectGroup, SessionLink } from "./project_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -68,6 +69,18 @@ export declare type SearchReflectionsRequest = Message<"mahavishnu.sessionbuddy.
    * @generated from field: repeated mahavishnu.sessionbuddy.v1.RecordKind kinds = 7;
    */
   kinds: RecordKind[];
+
+  /**
+   * A further condition; applied before the limit. Its fields are those that a record has as a
+   * memory: `id`, `memory_type` (`agent` for conversations, else `insight`), `source_system`
+   * (`session-buddy`), `repo_id` (the project), `content_hash`, `create_time`, `update_time`, and
+   * `metadata.` with `tags`, `collection`, `insight_type`, `confidence`, `era`, `kind` and whatever
+   * else is stored with it. `agent_id`, `workflow_id` and `expire_time` no record has. `vector` is
+   * INVALID_ARGUMENT.
+   *
+   * @generated from field: mahavishnu.type.v1.Filter filter = 8;
+   */
+  filter?: Filter | undefined;
 };
 
 /**

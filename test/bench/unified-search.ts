@@ -1,0 +1,245 @@
+/**
+ * What UnifiedSearch costs over the slower of its two sources asked alone, in one run:
+ * `node test/bench/unified-search.ts [--memories=20000] [--reflections=5000] [--searches=200]
+ * [--callers=32] [--json]`.
+ *
+ * All services run as processes of their own, on the PostgreSQL that MAHAVISHNU_TEST_PG_URL names,
+ * else on the embedded one, with the built-in embedding model. Every text is new to the caches of
+ * vectors. Alone, a source is asked by its own RPC with the query's vector given, for as many hits
+ * as the caller of UnifiedSearch wants; UnifiedSearch embeds the query and merges besides.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { create } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { startService } from "../../services/memory/testing/running-service.ts";
+import { makeFile } from "../../services/session-buddy/testing/session-buddy-files.ts";
+import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
+import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
+import {
+  BulkStoreRequestSchema,
+  MemoryService,
+} from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
+import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import { Resources, sleep } from "../../shared/lifecycle.ts";
+import { startBenchPlatform } from "./platform-on.ts";
+
+const { values: args } = parseArgs({
+  options: {
+    memories: { type: "string", default: "20000" },
+    reflections: { type: "string", default: "5000" },
+    searches: { type: "string", default: "200" },
+    callers: { type: "string", default: "32" },
+    json: { type: "boolean", default: false },
+  },
+});
+const memories = Number(args.memories);
+const reflections = Number(args.reflections);
+const searches = Number(args.searches);
+const callers = Number(args.callers);
+const limit = 10;
+const timeoutMs = 30_000;
+const batch = 500;
+/** How long callers of the dead bridge are willing to wait. */
+const deadlineMs = 2_000;
+
+let state = 1;
+function random(): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return state / 2 ** 32;
+}
+
+/** Words that are rare and common as in prose. */
+function prose(words: number): string {
+  const word = () =>
+    Math.floor(random() ** 3 * 20_000)
+      .toString(36)
+      .padStart(5, "w");
+  return Array.from({ length: words }, word).join(" ");
+}
+
+const question = () => prose(8);
+
+function quantile(times: readonly number[], q: number): number {
+  const sorted = times.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+await using resources = new Resources();
+const folder = mkdtempSync(join(tmpdir(), "mahavishnu-bench-"));
+resources.defer("folder", () => rmSync(folder, { recursive: true, force: true }));
+const file = join(folder, "reflection.duckdb");
+const values = Array.from({ length: reflections }, (_, n) => `('r${n}', '${prose(60)}', null)`);
+await makeFile(
+  file,
+  "adapter",
+  `insert into reflections_v2 (id, content, insight_type) values ${values.join(", ")}`,
+);
+const bench = await startBenchPlatform({ MAHAVISHNU_SESSION_BUDDY_FILE: file });
+resources.use("platform", bench);
+const connect = (name: string) => {
+  const transport = bench.platform.connect(name);
+  resources.defer(name, () => transport.close());
+  return transport;
+};
+const memory = createClient(MemoryService, connect("memory"));
+const vectorStore = createClient(VectorStoreService, connect("vector-store"));
+const embedding = createClient(EmbeddingService, connect("embedding"));
+const bridge = createClient(SessionBuddyService, connect("session-buddy"));
+
+async function* requests() {
+  for (let from = 0; from < memories; from += batch) {
+    const count = Math.min(batch, memories - from);
+    yield create(BulkStoreRequestSchema, {
+      sequence: BigInt(from),
+      memories: Array.from({ length: count }, (_, at) => ({
+        content: `${from + at} ${prose(60)}`,
+        memoryType: MemoryType.RAG,
+        repoId: "bench",
+      })),
+    });
+  }
+}
+for await (const { error } of memory.bulkStore(requests())) {
+  if (error !== undefined) throw new Error(error.message);
+}
+for (let tries = 0; ; tries++) {
+  const { indexedRecords, totalRecords } = await bridge.getStatus({});
+  if (totalRecords >= BigInt(reflections) && indexedRecords >= totalRecords) break;
+  if (tries === 600) throw new Error("the bridge did not make its vectors");
+  await sleep(100);
+}
+
+async function embedded(text: string) {
+  const { embeddings, model } = await embedding.embed({
+    task: EmbeddingTask.SEARCH_QUERY,
+    texts: [text],
+  });
+  const result = embeddings[0]?.result;
+  if (result?.case !== "vector") throw new Error("the question was not embedded");
+  return { vector: result.value, model };
+}
+
+async function unified(more: object = {}): Promise<void> {
+  const { results, sourceReports } = await memory.unifiedSearch(
+    { query: question(), limit, ...more },
+    { timeoutMs },
+  );
+  const { OK, SKIPPED } = SourceStatus;
+  const whole = sourceReports.every(({ status }) => status === OK || status === SKIPPED);
+  if (!whole || results.length === 0) throw new Error("a source did not answer");
+}
+
+const times = { store: [], bridge: [], unified: [] } as Record<string, number[]>;
+async function round(keep: boolean): Promise<void> {
+  const text = question();
+  const given = await embedded(text);
+  const sides = {
+    store: () => vectorStore.search({ ...given, text, limit }, { timeoutMs }),
+    bridge: () => bridge.searchReflections({ ...given, query: text, limit }, { timeoutMs }),
+    unified: () => unified(),
+  };
+  for (const [side, run] of Object.entries(sides)) {
+    const took = await timed(run);
+    if (keep) times[side]?.push(took);
+  }
+}
+for (let n = 0; n < 30; n++) await round(false);
+for (let n = 0; n < searches; n++) await round(true);
+
+const loaded: number[] = [];
+let left = Math.max(searches, callers) * 2;
+const caller = async () => {
+  while (left-- > 0) loaded.push(await timed(() => unified()));
+};
+await Promise.all(Array.from({ length: callers }, caller));
+
+/** A port that takes connections and never says a word. */
+const silence = createServer((socket) => socket.on("error", () => {}).resume());
+await new Promise<void>((resolve) => silence.listen(0, "127.0.0.1", resolve));
+resources.defer("silence", () => void silence.close());
+const listening = silence.address();
+const port = typeof listening === "object" && listening !== null ? listening.port : 0;
+const alone = await startService({
+  postgresUrl: bench.platform.postgresUrl,
+  env: {
+    MAHAVISHNU_EMBEDDING_ADDRESS: bench.platform.address("embedding"),
+    MAHAVISHNU_VECTOR_STORE_ADDRESS: bench.platform.address("vector-store"),
+    MAHAVISHNU_SESSION_BUDDY_ADDRESS: `127.0.0.1:${port}`,
+  },
+});
+resources.use("memory beside a dead bridge", alone);
+const beside = async (more: object = {}) => {
+  let status: SourceStatus | undefined;
+  const took = await timed(async () => {
+    const { sourceReports } = await alone.client.unifiedSearch(
+      { query: question(), limit, ...more },
+      { timeoutMs: deadlineMs },
+    );
+    status = sourceReports[1]?.status;
+  });
+  return { took, status };
+};
+const failing: number[] = [];
+const open: number[] = [];
+const without: number[] = [];
+for (let n = 0; n < 5; n++) await beside({ sources: [Source.POSTGRESQL] });
+for (let n = 0; n < 100 && open.length < 50; n++) {
+  const { took, status } = await beside();
+  (status === SourceStatus.SKIPPED ? open : failing).push(took);
+  if (status === SourceStatus.SKIPPED) {
+    without.push((await beside({ sources: [Source.POSTGRESQL] })).took);
+  }
+}
+
+const p50 = (side: string) => quantile(times[side] ?? [], 0.5);
+const slower = Math.max(p50("store"), p50("bridge"));
+const figures = {
+  store: bench.store,
+  memories,
+  reflections,
+  alone: { vectorStore: p50("store"), bridge: p50("bridge") },
+  unified: { p50: p50("unified"), p99: quantile(times["unified"] ?? [], 0.99) },
+  timesTheSlower: p50("unified") / slower,
+  loaded: { callers, p50: quantile(loaded, 0.5), p99: quantile(loaded, 0.99) },
+  deadBridge: {
+    deadlineMs,
+    searchesThatWaited: failing.length,
+    longestWait: Math.max(...failing),
+    afterwards: quantile(open, 0.5),
+    withoutTheBridge: quantile(without, 0.5),
+    timesWithout: quantile(open, 0.5) / quantile(without, 0.5),
+  },
+};
+if (args.json) console.log(JSON.stringify(figures, undefined, 2));
+else {
+  const ms = (value: number) => `${value.toFixed(1)} ms`;
+  console.log(`${bench.store}, ${memories} memories, ${reflections} reflections, limit ${limit}`);
+  console.log("| what | figure |\n|---|---|");
+  console.log(`| vector store alone, hybrid, p50 | ${ms(figures.alone.vectorStore)} |`);
+  console.log(`| bridge alone, p50 | ${ms(figures.alone.bridge)} |`);
+  console.log(
+    `| UnifiedSearch, p50 / p99 | ${ms(figures.unified.p50)} / ${ms(figures.unified.p99)} |`,
+  );
+  console.log(`| times the slower of both | ${figures.timesTheSlower.toFixed(2)} |`);
+  console.log(
+    `| ${callers} callers, p50 / p99 | ${ms(figures.loaded.p50)} / ${ms(figures.loaded.p99)} |`,
+  );
+  const { searchesThatWaited, longestWait, afterwards, timesWithout } = figures.deadBridge;
+  console.log(`| dead bridge: searches that waited | ${searchesThatWaited} |`);
+  console.log(`| their longest, of ${deadlineMs} ms | ${ms(longestWait)} |`);
+  console.log(`| searches once it is left alone, p50 | ${ms(afterwards)} |`);
+  console.log(`| times one that does not ask it | ${timesWithout.toFixed(2)} |`);
+}

@@ -1,0 +1,263 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createApp as createEmbedding } from "../../services/embedding/app.ts";
+import { readEmbeddingConfig } from "../../services/embedding/config.ts";
+import { eventually, startService } from "../../services/memory/testing/running-service.ts";
+import { failure, fieldsOf } from "../../services/memory/testing/service-suite.ts";
+import { createApp as createSessionBuddy } from "../../services/session-buddy/app.ts";
+import { readSessionBuddyConfig } from "../../services/session-buddy/config.ts";
+import { createApp as createVectorStore } from "../../services/vector-store/app.ts";
+import { readConfig as readVectorStoreConfig } from "../../services/vector-store/config.ts";
+import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
+import {
+  type SearchResult,
+  Source,
+  SourceStatus,
+} from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { Resources } from "../../shared/lifecycle.ts";
+import { silentLogger } from "../../shared/logging.ts";
+import type { App } from "../../shared/process.ts";
+import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { describeEachStore } from "../harness/postgres.ts";
+
+const { POSTGRESQL, SESSION_BUDDY } = Source;
+const { OK, FAILED, SKIPPED } = SourceStatus;
+
+const lesson =
+  "When the pool of connections runs dry the callers wait in a queue, and after a while each of them is told that the database is overloaded and should be asked again.";
+
+describeEachStore("unified search over real stores", (_kind, database) => {
+  const resources = new Resources();
+  const logger = silentLogger();
+  const dataDir = mkdtempSync(join(tmpdir(), "mahavishnu-search-"));
+  let embedding: App;
+  let sessionBuddy: App;
+  let client: Client<typeof MemoryService>;
+  let bridge: Client<typeof SessionBuddyService>;
+
+  const startSessionBuddy = (port = "0") =>
+    createSessionBuddy(
+      readSessionBuddyConfig({
+        env: {
+          MAHAVISHNU_SESSION_BUDDY_PORT: port,
+          MAHAVISHNU_DATA_DIR: dataDir,
+          MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
+        },
+        file: {},
+      }),
+      { logger },
+    );
+
+  beforeAll(async () => {
+    const url = database().url;
+    resources.defer("data folder", () => rmSync(dataDir, { recursive: true, force: true }));
+    embedding = await createEmbedding(
+      readEmbeddingConfig({
+        env: { MAHAVISHNU_EMBEDDING_PORT: "0", MAHAVISHNU_EMBEDDING_PROVIDER: "builtin" },
+        file: {},
+      }),
+      { logger },
+    );
+    resources.defer("embedding", () => embedding[Symbol.asyncDispose]());
+    sessionBuddy = await startSessionBuddy();
+    resources.defer("session-buddy", () => sessionBuddy[Symbol.asyncDispose]());
+    const vectorStore = await createVectorStore(
+      readVectorStoreConfig({
+        env: { MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: url },
+        file: {},
+      }),
+      { logger },
+    );
+    resources.use("vector-store", vectorStore);
+    const service = await startService({
+      postgresUrl: url,
+      env: {
+        MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
+        MAHAVISHNU_VECTOR_STORE_ADDRESS: vectorStore.address,
+        MAHAVISHNU_SESSION_BUDDY_ADDRESS: sessionBuddy.address,
+      },
+    });
+    resources.use("memory", service);
+    client = service.client;
+    const transport = createGrpcTransport({ address: sessionBuddy.address });
+    resources.defer("bridge", () => transport.close());
+    bridge = createClient(SessionBuddyService, transport);
+  });
+  afterAll(() => resources[Symbol.asyncDispose]());
+
+  const search = (query: string, more: object = {}) =>
+    client.unifiedSearch({ query, ...more }, { timeoutMs: 20_000 });
+  const store = (content: string, more: object = {}) =>
+    client.storeMemory({ memory: { content, memoryType: MemoryType.RAG, ...more } });
+  const say = (content: string, more: object = {}) =>
+    client.storeConversationTurn({
+      agentId: "agent-1",
+      sessionId: "session-1",
+      role: Role.USER,
+      content,
+      ...more,
+    });
+  const contentsOf = (results: readonly SearchResult[]) => results.map(({ content }) => content);
+  /** Until what was stored last is searched by its vector, so that scores stay as they are. */
+  const bridgeIsCurrent = () =>
+    eventually(async () => {
+      const { sourceReports } = await search("anything", { sources: [SESSION_BUDDY] });
+      return sourceReports[1]?.status === OK;
+    });
+  const equals = (field: string, value: string) => ({
+    node: {
+      case: "condition" as const,
+      value: {
+        field,
+        test: {
+          case: "equals" as const,
+          value: { kind: { case: "stringValue" as const, value } },
+        },
+      },
+    },
+  });
+
+  describe("both sources", () => {
+    it("fold what is nearly the same in both into one result that names both", async () => {
+      await store(lesson);
+      await bridge.storeReflection({ content: `${lesson.replace(",", ";")} Truly.` });
+      await bridgeIsCurrent();
+      const { results } = await search("callers wait when the pool runs dry", { explain: true });
+      expect(results[0]?.foundIn.toSorted()).toEqual([POSTGRESQL, SESSION_BUDDY]);
+      expect(results[0]?.explanation?.sourceScores).toHaveLength(2);
+      expect(results.filter(({ content }) => content.startsWith("When the pool"))).toHaveLength(1);
+    });
+
+    it("are filtered before the limit", async () => {
+      for (let n = 0; n < 12; n++) {
+        await store(`walrus walrus walrus number ${n}`, { metadata: { shelf: "loud" } });
+        await bridge.storeReflection({ content: `walrus walrus walrus note ${n}` });
+      }
+      await store("one walrus among a great many other words here", {
+        metadata: { shelf: "quiet" },
+      });
+      await bridge.storeReflection({
+        content: "another walrus among very many different words there",
+        metadata: { shelf: "quiet" },
+      });
+      await bridgeIsCurrent();
+      const quiet = await search("walrus", { limit: 2, filter: equals("metadata.shelf", "quiet") });
+      expect(quiet.sourceReports.map(({ status }) => status)).toEqual([OK, OK]);
+      expect(quiet.results.map(({ source }) => source).sort()).toEqual([POSTGRESQL, SESSION_BUDDY]);
+      const ours = await search("walrus", { filter: equals("source_system", "mahavishnu") });
+      expect(ours.sourceReports).toMatchObject([{ status: OK }, { status: OK, resultCount: 0 }]);
+    });
+
+    it("refuse a filter that is not valid, whichever is asked", async () => {
+      for (const sources of [[], [POSTGRESQL], [SESSION_BUDDY]]) {
+        const error = await failure(search("walrus", { sources, filter: equals("shelf", "x") }));
+        expect(fieldsOf(error)).toEqual(["filter.condition.field"]);
+      }
+    });
+
+    it("are paged through as one list", async () => {
+      const all = await search("walrus", { limit: 26 });
+      expect(all.results).toHaveLength(26);
+      expect(new Set(all.results.map(({ source }) => source)).size).toBe(2);
+      const paged: SearchResult[] = [];
+      let pageToken = "";
+      do {
+        const page = await search("walrus", { limit: 7, pageToken, filter: {} });
+        paged.push(...page.results);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== "" && paged.length < 26);
+      expect(contentsOf(paged.slice(0, 26))).toEqual(contentsOf(all.results));
+      expect(new Set(paged.map(({ id }) => id)).size).toBe(paged.length);
+    });
+
+    it("explain every score", async () => {
+      await say("is a walrus a mammal?", { sessionId: "walrus" });
+      await say("a walrus is one, yes", { sessionId: "walrus", role: Role.ASSISTANT });
+      const { results } = await search("walrus this year", {
+        limit: 30,
+        explain: true,
+        recencyHalfLife: { seconds: 600n },
+      });
+      const sums = new Set<Source>();
+      for (const { score, explanation } of results) {
+        if (explanation === undefined) throw new Error("there is no explanation");
+        const { vector, text, neighbours, sessionTime, recency, source } = explanation;
+        expect(Math.fround((vector + text + neighbours + sessionTime) * recency)).toBe(score);
+        expect(recency).toBeLessThanOrEqual(1);
+        expect(sessionTime).toBeGreaterThan(0);
+        sums.add(source);
+      }
+      expect(sums.size).toBe(2);
+      // What was stored first is older than this search by any clock.
+      expect(Math.min(...results.map((one) => one.explanation?.recency ?? 1))).toBeLessThan(1);
+      const turn = results.find(({ content }) => content === "is a walrus a mammal?");
+      expect(turn?.explanation?.neighbours).toBeGreaterThan(0);
+    });
+  });
+
+  describe("conversations", () => {
+    it("are found by what stands beside what matches, and told with what is around", async () => {
+      const sessionId = "deploys";
+      await say("Good morning.", { sessionId });
+      await say("Who has to approve a deploy on Fridays?", { sessionId });
+      await say("Mara, or Jonas when she is away.", { sessionId, role: Role.ASSISTANT });
+      await say("Thanks!", { sessionId });
+      await say("Bread rises well in a warm kitchen.", { sessionId: "baking" });
+      await say("Mara bakes bread.", { sessionId: "baking", role: Role.ASSISTANT });
+      const { results } = await search("who approves a deploy on a Friday", {
+        agentId: "agent-1",
+        contextTurns: 2,
+      });
+      const [first, ...others] = contentsOf(results);
+      expect(first).toBe("Who has to approve a deploy on Fridays?");
+      // Neither has a word of the question; both stand beside the one that has.
+      expect(others.slice(0, 2).sort()).toEqual([
+        "Good morning.",
+        "Mara, or Jonas when she is away.",
+      ]);
+      const { before = [], after = [], turn } = results[0]?.context ?? {};
+      expect(before.map(({ content }) => content)).toEqual(["Good morning."]);
+      expect(turn?.sequence).toBe(2n);
+      expect(after.map(({ content }) => content)).toEqual([
+        "Mara, or Jonas when she is away.",
+        "Thanks!",
+      ]);
+    });
+
+    it("are found by when they were held", async () => {
+      const on = (day: number) => ({ seconds: BigInt(Date.UTC(2025, 5, day, 10) / 1_000) });
+      for (let day = 1; day <= 9; day++) {
+        await say(`Status of the importer: step ${day} is done.`, {
+          sessionId: `daily-${day}`,
+          createTime: on(day),
+        });
+      }
+      const { results } = await search("status of the importer on 4 June 2025", { limit: 1 });
+      expect(contentsOf(results)).toEqual(["Status of the importer: step 4 is done."]);
+      expect(results[0]?.createTime).toMatchObject(on(4));
+    });
+  });
+
+  describe("a bridge that is gone", () => {
+    it("is left alone after three failures, and asked again once it is back", async () => {
+      const port = sessionBuddy.address.slice(sessionBuddy.address.lastIndexOf(":") + 1);
+      await sessionBuddy[Symbol.asyncDispose]();
+      const statuses: (SourceStatus | undefined)[] = [];
+      for (let times = 0; times < 4; times++) {
+        const { results, sourceReports } = await search("walrus");
+        expect(results.length).toBeGreaterThan(0);
+        statuses.push(sourceReports[1]?.status);
+      }
+      expect(statuses).toEqual([FAILED, FAILED, FAILED, SKIPPED]);
+      sessionBuddy = await startSessionBuddy(port);
+      await eventually(async () => (await search("walrus")).sourceReports[1]?.status === OK);
+    });
+  });
+});
