@@ -31,7 +31,14 @@ export async function createApp(
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
-  const store = new PostgresDocumentStore(postgres);
+  const store = resources.use(
+    "store",
+    new PostgresDocumentStore(postgres, {
+      maxCollections: config.maxCollections,
+      exactScope: config.exactScope,
+      buildMemoryMb: config.buildMemoryMb,
+    }),
+  );
   const metrics = createMetrics(config.performanceMonitoring);
   resources.defer(
     "metrics",
@@ -63,6 +70,7 @@ export async function createApp(
   const stop = new AbortController();
   const probe = new DatabaseProbe(postgres, quietMs);
   let schemaKnown = false;
+  let leftovers: Promise<void> | undefined;
   const watching = watchReadiness(
     {
       check: async (signal) => {
@@ -72,6 +80,9 @@ export async function createApp(
         if (!ready) throw new Error(message);
         schemaKnown = true;
         if (warning !== undefined) logger.warn(warning);
+        leftovers = store
+          .removeLeftovers(stop.signal)
+          .catch((err) => logger.warn({ err }, "what is left of an index build was not removed"));
       },
       changed: (problem) => {
         health.set(VectorStoreService.typeName, problem === undefined);
@@ -87,6 +98,7 @@ export async function createApp(
   resources.defer("readiness", async () => {
     stop.abort();
     await watching;
+    await leftovers;
   });
 
   const owned = resources.move();
