@@ -113,7 +113,8 @@ export class IndexBuilds implements AsyncDisposable {
   /** Ends what runs, and waits until its leftovers are removed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the service is stopping"));
-    await Promise.allSettled(this.#running);
+    // A build that ends begins to clean up.
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
 
   /** While others read and write; a failure leaves an index that is not valid, and is removed. */
