@@ -27,12 +27,6 @@ export interface NearestQuestion {
   readonly rows: number;
 }
 
-/** What one look at the graph costs, beside the comparison of one vector in order. */
-const graphStepCost = 10;
-
-/** Most candidates that pgvector looks at in one search by its default `hnsw.max_scan_tuples`. */
-const longestWalk = 20_000;
-
 /** pgvector's own bounds. */
 const largestEfSearch = 1_000;
 
@@ -46,16 +40,17 @@ export function needsScope({ index, exact, rows, threshold }: NearestQuestion): 
 
 /**
  * A scan is exact and reads the scope in order; an index walks over all tenants' vectors and drops
- * what is outside of the scope. So an index pays where the scope is large, and is a fair part of
- * the collection. `scope` is the number of documents in it, or a lower bound above the threshold;
- * undefined where it was not counted.
+ * what is outside of the scope. Up to the threshold the scan is the quicker one, or nearly so. A
+ * large scope that is a tiny part of its collection is scanned after all when the walk brings too
+ * few: pgvector ends it after 20,000 vectors (`hnsw.max_scan_tuples`).
+ *
+ * `scope` is how many documents are in it, or any number above the threshold where there are more;
+ * undefined where they were not counted.
  */
 export function planNearest(question: NearestQuestion, scope: number | undefined): NearestPlan {
-  const { index, wanted, threshold, rows } = question;
+  const { index, wanted, threshold } = question;
   if (index === undefined || scope === undefined || !needsScope(question)) return { by: "scan" };
   if (scope <= threshold) return { by: "scan" };
-  const walk = (wanted * Math.max(rows, scope)) / scope;
-  if (walk > longestWalk || walk * graphStepCost > scope) return { by: "scan" };
   const candidates = steps.find((step) => step >= wanted);
   if (candidates === undefined) return { by: "scan" };
   return { by: "index", kind: index.kind, candidates, effort: effortOf(index, candidates) };

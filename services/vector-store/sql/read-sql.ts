@@ -93,7 +93,7 @@ select count(*) as count from (
   select 1 from ${table.name} m
   where ${inTenant} and ${isLive}${filtered(filter, parameters)}
   limit ${parameters.add(atMost)}::int
-) some`;
+) counted`;
   return { text, parameters };
 }
 
