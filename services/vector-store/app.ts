@@ -9,6 +9,7 @@ import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { VectorStoreConfig } from "./config.ts";
 import { DatabaseProbe } from "./database-probe.ts";
 import { vectorStoreHandlers } from "./handlers.ts";
+import { IndexKeeper } from "./index-keeper.ts";
 import { createMetrics } from "./metrics.ts";
 import { PostgresDocumentStore } from "./postgres-store.ts";
 import { watchReadiness } from "./readiness.ts";
@@ -31,12 +32,22 @@ export async function createApp(
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
-  const store = resources.use(
+  const store: PostgresDocumentStore = resources.use(
     "store",
     new PostgresDocumentStore(postgres, {
+      onUnindexed: (collection, rows) => indexes.missing(collection, rows),
       maxCollections: config.maxCollections,
       exactScope: config.exactScope,
       buildMemoryMb: config.buildMemoryMb,
+    }),
+  );
+  const indexes = resources.use(
+    "indexes",
+    new IndexKeeper({
+      build: (collection, order, signal) => store.buildIndex(collection, order, signal),
+      enabled: config.autoIndex,
+      besides: (signal) => store.buildsBesides(signal),
+      logger,
     }),
   );
   const metrics = createMetrics(config.performanceMonitoring);

@@ -36,6 +36,11 @@ export const vectorStoreSettings = {
     kinds.integer(0, 10_000_000).default(50_000),
     "Up to so many documents that a search may find it compares every vector, and asks no index",
   ),
+  autoIndex: setting(
+    "MAHAVISHNU_VECTOR_STORE_AUTO_INDEX",
+    kinds.flag().default(false),
+    "On: a collection that is searched and has grown past the exact scope gets an HNSW index by itself; not on the embedded PostgreSQL, which would stand still meanwhile",
+  ),
   buildMemoryMb: setting(
     "MAHAVISHNU_VECTOR_STORE_BUILD_MEMORY_MB",
     kinds.integer(16, 1_048_576).default(1_024),

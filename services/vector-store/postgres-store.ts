@@ -64,6 +64,8 @@ export interface StoreOptions {
   readonly scopeLifetimeMs?: number;
   /** Most memory that building an index takes, in MiB; default 1,024. */
   readonly buildMemoryMb?: number;
+  /** Told of searches that an index would serve, where there is none; often. */
+  readonly onUnindexed?: (collection: string, rows: number) => void;
 }
 
 export const storeDefaults = {
@@ -79,6 +81,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   readonly #builds: IndexBuilds;
   readonly #sizes: ScopeSizes;
   readonly #exactScope: number;
+  readonly #onUnindexed: NonNullable<StoreOptions["onUnindexed"]>;
   readonly #names = new StatementNames(preparedStatements);
 
   constructor(
@@ -88,6 +91,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
       exactScope = storeDefaults.exactScope,
       scopeLifetimeMs,
       buildMemoryMb = storeDefaults.buildMemoryMb,
+      onUnindexed = () => {},
     }: StoreOptions = {},
   ) {
     this.#database = database;
@@ -95,6 +99,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     this.#builds = new IndexBuilds(database, { memoryMb: buildMemoryMb });
     this.#sizes = new ScopeSizes(scopeLifetimeMs);
     this.#exactScope = exactScope;
+    this.#onUnindexed = onUnindexed;
   }
 
   collection(name: string, signal?: AbortSignal): Promise<Collection> {
@@ -139,6 +144,11 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
 
   removeLeftovers(signal: AbortSignal): Promise<void> {
     return this.#builds.removeLeftovers(signal);
+  }
+
+  /** Whether an index can be built while others read and write. */
+  async buildsBesides(signal: AbortSignal): Promise<boolean> {
+    return !(await this.#database.facts(signal)).embedded;
   }
 
   /** Ends builds that run, and waits until nothing of them is left. */
@@ -308,7 +318,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   /** Most scopes are counted once for many searches, and many plans need no count at all. */
   async #plan(
     tenant: string,
-    { index, rows, table }: StoredCollection,
+    { name, index, rows, table }: StoredCollection,
     query: SearchQuery,
     signal: AbortSignal | undefined,
   ): Promise<NearestPlan> {
@@ -320,6 +330,9 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
       wanted: query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit,
       threshold: this.#exactScope,
     };
+    if (index === undefined && rows > this.#exactScope && !question.exact) {
+      this.#onUnindexed(name, rows);
+    }
     if (!needsScope(question)) return planNearest(question, undefined);
     const sizeOf = (filter: Filter | undefined) => {
       const atMost = this.#exactScope + 1;

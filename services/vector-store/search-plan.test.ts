@@ -14,12 +14,13 @@ describe("the plan of a search", () => {
   });
 
   test("scans up to the threshold, asks the index above it", () => {
-    expect(planNearest(question, 50_000)).toEqual({ by: "scan" });
+    expect(planNearest(question, 50_000)).toEqual({ by: "scan", small: false });
+    expect(planNearest(question, 100)).toEqual({ by: "scan", small: true });
     expect(planNearest(question, 50_001)).toEqual({
       by: "index",
       kind: "hnsw",
       candidates: 32,
-      effort: 200,
+      effort: 150,
     });
     expect(planNearest({ ...question, threshold: 0, rows: 10 }, 0)).toEqual({ by: "scan" });
   });
@@ -37,7 +38,7 @@ describe("the plan of a search", () => {
       return plan.by === "index" ? [plan.candidates, plan.effort] : plan.by;
     });
     expect(efforts).toEqual([
-      [32, 200],
+      [32, 150],
       [128, 256],
       [128, 256],
       [256, 512],

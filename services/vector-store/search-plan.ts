@@ -2,8 +2,11 @@ import type { CollectionIndex } from "./collection.ts";
 
 /** How the nearest vectors of a scope are found. */
 export type NearestPlan =
-  /** Every vector of the scope is compared. */
-  | { readonly by: "scan" }
+  /**
+   * Every vector of the scope is compared. `small`: the scope is known to be a small part of the
+   * collection, so that the same words are another statement, with a plan of its own.
+   */
+  | { readonly by: "scan"; readonly small?: boolean }
   /** The index brings candidates; where they are too few, every vector is compared after all. */
   | {
       readonly by: "index";
@@ -30,8 +33,16 @@ export interface NearestQuestion {
 /** pgvector's own bounds. */
 const largestEfSearch = 1_000;
 
+/** A scope of less than this part of its collection is small. */
+const smallPart = 20;
+
 /** Steps of the number of candidates: each is a statement of its own. */
 const steps = [32, 64, 128, 256, 512, 1_024, 2_048, 4_096];
+
+/** The least step that holds so many; undefined where none does. */
+export function stepOf(wanted: number): number | undefined {
+  return steps.find((step) => step >= wanted);
+}
 
 /** Whether the answer depends on how large the scope is: where it does not, nobody need count. */
 export function needsScope({ index, exact, rows, threshold }: NearestQuestion): boolean {
@@ -48,10 +59,10 @@ export function needsScope({ index, exact, rows, threshold }: NearestQuestion): 
  * undefined where they were not counted.
  */
 export function planNearest(question: NearestQuestion, scope: number | undefined): NearestPlan {
-  const { index, wanted, threshold } = question;
+  const { index, wanted, threshold, rows } = question;
   if (index === undefined || scope === undefined || !needsScope(question)) return { by: "scan" };
-  if (scope <= threshold) return { by: "scan" };
-  const candidates = steps.find((step) => step >= wanted);
+  if (scope <= threshold) return { by: "scan", small: scope * smallPart < rows };
+  const candidates = stepOf(wanted);
   if (candidates === undefined) return { by: "scan" };
   return { by: "index", kind: index.kind, candidates, effort: effortOf(index, candidates) };
 }
@@ -62,7 +73,7 @@ function effortOf(index: CollectionIndex, candidates: number): number {
 }
 
 /** Measured: see docs/decisions/0005-search-planner.md. */
-const hnswEfSearch = 200;
+const hnswEfSearch = 150;
 
 /** How many of an IVFFlat index's lists a search looks into. */
 export function probesFor(lists: number): number {

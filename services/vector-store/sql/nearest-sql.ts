@@ -1,6 +1,6 @@
 import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { DistanceName } from "../collection.ts";
-import type { NearestPlan } from "../search-plan.ts";
+import { type NearestPlan, stepOf } from "../search-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
 import type { SqlParameters } from "./parameters.ts";
 
@@ -53,27 +53,35 @@ export class Comparison {
 }
 
 /**
- * CTEs that end in `nearest (id, closeness)`, the nearest `wanted` of the scope, in no order.
- * `wanted` is an SQL expression; `scope` a condition on the table alias `m`.
+ * CTEs that end in `nearest (id, closeness)`, the nearest of the scope, in no order. `scope` is a
+ * condition on the table alias `m`.
  *
  * Where an index is asked, its scan is fenced by `offset 0`: no estimate of what the scope leaves
  * over can lead the planner to another one, so that the plan of a prepared statement is good for
- * every tenant. Its limit is a literal for the same reason. What it brings is ranked again; where
- * that is less than wanted, the second branch scans, which otherwise is not even begun.
+ * every tenant. What it brings is ranked again; where that is less than wanted, the second branch
+ * scans, which otherwise is not even begun. A limit that is a parameter would count as a tenth of
+ * the table: so there is a literal one around what is wanted.
  */
 export function nearestSql(
   { name }: DocumentTable,
   comparison: Comparison,
   plan: NearestPlan,
   scope: string,
-  wanted: string,
+  wanted: { readonly count: number; readonly sql: string },
 ): string {
-  const scan = (condition: string) => `select m.id, ${comparison.closeness()} as closeness
-  from ${name} m
-  where ${scope} and m.embedding is not null${condition}
-  order by closeness desc, m.id
-  limit ${wanted}`;
-  if (plan.by === "scan") return `nearest as materialized (\n  ${scan("")}\n)`;
+  const most = plan.by === "index" ? plan.candidates : (stepOf(wanted.count) ?? wanted.count);
+  const scan = (condition: string) => `
+  select id, closeness from (
+    select m.id, ${comparison.closeness()} as closeness
+    from ${name} m
+    where ${scope} and m.embedding is not null${condition}
+    order by closeness desc, m.id limit ${most}
+  ) m order by closeness desc, id limit ${wanted.sql}`;
+  if (plan.by === "scan") {
+    // PostgreSQL keeps one plan of a statement for tenants of every size, once it looks good.
+    const mark = plan.small ? " /* of a small scope */" : "";
+    return `nearest as materialized (${mark}${scan("")}\n)`;
+  }
   const brought = "(select count(*) from approximate)";
   return `
 settings as materialized (
@@ -96,11 +104,11 @@ approximate as materialized (
 nearest as materialized (
   (
     select id, ${comparison.closeness("distance")} as closeness from approximate
-    where ${brought} >= ${wanted}
-    order by closeness desc, id limit ${wanted}
+    where ${brought} >= ${wanted.sql}
+    order by closeness desc, id limit ${wanted.sql}
   )
   union all
-  (${scan(` and ${brought} < ${wanted}`)})
+  (${scan(` and ${brought} < ${wanted.sql}`)})
 )`;
 }
 

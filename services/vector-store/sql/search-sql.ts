@@ -17,6 +17,9 @@ import { SqlParameters, type Statement } from "./parameters.ts";
  * sorted, then it reads the documents of those hits that fit into the answer: how large a content
  * is stands in its row, and one that does not fit is not read.
  *
+ * Documents are looked up one by one, fenced by `offset 0`: whatever the planner makes of the number
+ * of hits, it never reads the whole table for them.
+ *
  * Hits are ordered by `rank`, which is as fine as the score and goes on where that is cut off.
  * Both are of single precision, as scores travel, so that what a caller sees as equal is ordered
  * by id.
@@ -41,7 +44,9 @@ with ${parts},
 sized as (
   select m.*, h.rank, h.score, h.vector_score, h.text_score,
     ${documentBytes(table, query.includeVectors)} as bytes
-  from hits h join ${table.name} m on ${inTenant} and m.id = h.id
+  from hits h cross join lateral (
+    select * from ${table.name} m where ${inTenant} and m.id = h.id offset 0
+  ) m
   where h.score >= ${minScore}
 ),
 ranked as (
@@ -76,7 +81,7 @@ function hitsSql(
   switch (query.mode) {
     case "vector": {
       const comparison = compare(query);
-      return `${nearestSql(table, comparison, plan, scope, limit)},
+      return `${nearestSql(table, comparison, plan, scope, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
@@ -89,10 +94,11 @@ hits as materialized (
   from scored order by text_score desc, id limit ${limit}
 )`;
     case "hybrid": {
-      const candidates = `${parameters.add(hybridCandidates(query.limit))}::int`;
+      const count = hybridCandidates(query.limit);
+      const candidates = `${parameters.add(count)}::int`;
       const comparison = compare(query);
       return `${scoredSql(table, scope, parameters.add(searchable(query.text)))},
-${nearestSql(table, comparison, plan, scope, candidates)},
+${nearestSql(table, comparison, plan, scope, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
