@@ -56,6 +56,8 @@ test("ends what it builds when the service stops", async () => {
     build: async function* (_, __, signal) {
       resolve();
       yield { phase: "building", progress: 0, elapsedMs: 1, built: undefined };
+      // It may have stopped before it came to this.
+      signal.throwIfAborted();
       await new Promise((_, reject) => {
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });

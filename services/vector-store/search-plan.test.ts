@@ -22,7 +22,7 @@ describe("the plan of a search", () => {
       candidates: 32,
       effort: 150,
     });
-    expect(planNearest({ ...question, threshold: 0, rows: 10 }, 0)).toEqual({ by: "scan" });
+    expect(planNearest({ ...question, threshold: 0, rows: 10 }, 0).by).toBe("scan");
   });
 
   test("scans without an index, without a count, and where the truth is wanted", () => {

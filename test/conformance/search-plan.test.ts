@@ -21,7 +21,7 @@ const hnsw: IndexOrder = { kind: "hnsw", m: undefined, efConstruction: undefined
 const ivfflat: IndexOrder = { kind: "ivfflat", lists: 20 };
 
 /** How many documents each tenant has; the middle one is right at the threshold. */
-const sizes = { large: 1_200, edge: 200, small: 20 } as const;
+const sizes = { large: 2_000, edge: 200, small: 20 } as const;
 const threshold = 200;
 
 const kinds: readonly { dimension: number; distance: DistanceName; order: IndexOrder }[] = [
