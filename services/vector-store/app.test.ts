@@ -115,14 +115,6 @@ describe("vector-store", () => {
     });
   });
 
-  test("what is not built yet is UNIMPLEMENTED, with its reason", async () => {
-    const notYet = { code: Code.Unimplemented, reason: "NOT_IMPLEMENTED" };
-    expect(await refusal(client.createCollection({}))).toMatchObject(notYet);
-    expect(await refusal(client.deleteCollection({ name: "x" }))).toMatchObject(notYet);
-    const { error } = await drain(client.buildIndex({}));
-    expect(ConnectError.from(error).code).toBe(Code.Unimplemented);
-  });
-
   test("stores what is valid, and reports each other document alone, in its place", async () => {
     const tenant = newTenant();
     const vector = (values: number[]) => ({ vector: { values } });

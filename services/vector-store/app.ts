@@ -9,6 +9,7 @@ import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { VectorStoreConfig } from "./config.ts";
 import { DatabaseProbe } from "./database-probe.ts";
 import { vectorStoreHandlers } from "./handlers.ts";
+import { IndexKeeper } from "./index-keeper.ts";
 import { createMetrics } from "./metrics.ts";
 import { PostgresDocumentStore } from "./postgres-store.ts";
 import { watchReadiness } from "./readiness.ts";
@@ -31,7 +32,24 @@ export async function createApp(
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
 
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
-  const store = new PostgresDocumentStore(postgres);
+  const store: PostgresDocumentStore = resources.use(
+    "store",
+    new PostgresDocumentStore(postgres, {
+      onUnindexed: (collection, rows) => indexes.missing(collection, rows),
+      maxCollections: config.maxCollections,
+      exactScope: config.exactScope,
+      buildMemoryMb: config.buildMemoryMb,
+    }),
+  );
+  const indexes = resources.use(
+    "indexes",
+    new IndexKeeper({
+      build: (collection, order, signal) => store.buildIndex(collection, order, signal),
+      enabled: config.autoIndex,
+      besides: (signal) => store.buildsBesides(signal),
+      logger,
+    }),
+  );
   const metrics = createMetrics(config.performanceMonitoring);
   resources.defer(
     "metrics",
@@ -63,6 +81,7 @@ export async function createApp(
   const stop = new AbortController();
   const probe = new DatabaseProbe(postgres, quietMs);
   let schemaKnown = false;
+  let leftovers: Promise<void> | undefined;
   const watching = watchReadiness(
     {
       check: async (signal) => {
@@ -72,6 +91,9 @@ export async function createApp(
         if (!ready) throw new Error(message);
         schemaKnown = true;
         if (warning !== undefined) logger.warn(warning);
+        leftovers = store
+          .removeLeftovers(stop.signal)
+          .catch((err) => logger.warn({ err }, "what is left of an index build was not removed"));
       },
       changed: (problem) => {
         health.set(VectorStoreService.typeName, problem === undefined);
@@ -87,6 +109,7 @@ export async function createApp(
   resources.defer("readiness", async () => {
     stop.abort();
     await watching;
+    await leftovers;
   });
 
   const owned = resources.move();

@@ -26,6 +26,39 @@ export interface Collection {
   readonly createTime: Instant;
 }
 
+/** A collection to make; its name and dimension are valid. */
+export type NewCollection = Pick<Collection, "name" | "dimension" | "distance" | "embeddingModel">;
+
+/** What the database knows of a collection's documents, of all tenants; estimates but for sizes. */
+export interface CollectionStatistics {
+  readonly indexBytes: bigint;
+  /** Documents, vectors and all indexes. */
+  readonly tableBytes: bigint;
+  readonly rows: bigint;
+  /** Versions of rows that are no longer seen and not yet removed. */
+  readonly deadRows: bigint;
+  readonly pgvectorVersion: string;
+}
+
+/** An index to build; what is undefined is chosen by the store. */
+export type IndexOrder =
+  | {
+      readonly kind: "hnsw";
+      readonly m: number | undefined;
+      readonly efConstruction: number | undefined;
+    }
+  | { readonly kind: "ivfflat"; readonly lists: number | undefined };
+
+/** How far a build is. */
+export interface IndexProgress {
+  readonly phase: string;
+  /** 0 to 1; never falls. */
+  readonly progress: number;
+  readonly elapsedMs: number;
+  /** Set once the index is in use, in the last one. */
+  readonly built: (CollectionIndex & { readonly bytes: bigint }) | undefined;
+}
+
 /** Throws ModelMismatchError where the collection belongs to another model. */
 export function requireModel({ embeddingModel }: Collection, model: string | undefined): void {
   if (model === undefined || embeddingModel === undefined || embeddingModel === model) return;

@@ -26,6 +26,26 @@ export const vectorStoreSettings = {
     kinds.integer(1, 64).default(4),
     "Searches of one BatchSearch that run at the same time",
   ),
+  maxCollections: setting(
+    "MAHAVISHNU_VECTOR_STORE_MAX_COLLECTIONS",
+    kinds.integer(1, 10_000).default(100),
+    "Most collections; each is a table with its indexes",
+  ),
+  exactScope: setting(
+    "MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE",
+    kinds.integer(0, 10_000_000).default(50_000),
+    "Up to so many documents that a search may find it compares every vector, and asks no index",
+  ),
+  autoIndex: setting(
+    "MAHAVISHNU_VECTOR_STORE_AUTO_INDEX",
+    kinds.flag().default(false),
+    "On: a collection that is searched and has grown past the exact scope gets an HNSW index by itself; not on the embedded PostgreSQL, which would stand still meanwhile",
+  ),
+  buildMemoryMb: setting(
+    "MAHAVISHNU_VECTOR_STORE_BUILD_MEMORY_MB",
+    kinds.integer(16, 1_048_576).default(1_024),
+    "Most memory that PostgreSQL takes to build one vector index, in MiB",
+  ),
   probeIntervalMs: setting(
     "MAHAVISHNU_VECTOR_STORE_PROBE_INTERVAL_MS",
     kinds.integer(10, 600_000).default(2_000),

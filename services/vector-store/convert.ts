@@ -4,6 +4,7 @@ import {
   type CollectionSchema,
   Distance,
   IndexKind,
+  type IndexSchema,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/collection_pb.js";
 import {
   type DocumentSchema,
@@ -13,7 +14,12 @@ import {
   type HitSchema,
   SearchMode,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import type { Collection, CollectionIndex, DistanceName } from "./collection.ts";
+import type {
+  Collection,
+  CollectionIndex,
+  CollectionStatistics,
+  DistanceName,
+} from "./collection.ts";
 import type { MemoryTypeName, StoredDocument, WriteResult } from "./document.ts";
 import { type Instant, secondsAndNanos } from "./instant.ts";
 import type { Hit, SearchBy } from "./search.ts";
@@ -64,9 +70,11 @@ export function documentMessage(document: StoredDocument): MessageInitShape<type
   };
 }
 
+/** What is undefined was not asked for. */
 export function collectionMessage(
   collection: Collection,
-  documentCount: bigint | undefined,
+  documentCount?: bigint,
+  statistics?: CollectionStatistics,
 ): MessageInitShape<typeof CollectionSchema> {
   const { index } = collection;
   return {
@@ -74,16 +82,30 @@ export function collectionMessage(
     dimension: collection.dimension,
     distance: distances[collection.distance],
     embeddingModel: collection.embeddingModel ?? "",
-    ...(index && {
-      index: {
-        kind: indexKinds[index.kind],
-        m: index.m ?? 0,
-        efConstruction: index.efConstruction ?? 0,
-        lists: index.lists ?? 0,
-      },
-    }),
+    ...(index && { index: indexMessage(index, statistics?.indexBytes) }),
     ...(documentCount === undefined ? {} : { documentCount }),
     createTime: secondsAndNanos(collection.createTime),
+    ...(statistics && {
+      statistics: {
+        rowEstimate: statistics.rows,
+        deadRowEstimate: statistics.deadRows,
+        tableBytes: statistics.tableBytes,
+        pgvectorVersion: statistics.pgvectorVersion,
+      },
+    }),
+  };
+}
+
+export function indexMessage(
+  index: CollectionIndex,
+  sizeBytes = 0n,
+): MessageInitShape<typeof IndexSchema> {
+  return {
+    kind: indexKinds[index.kind],
+    m: index.m ?? 0,
+    efConstruction: index.efConstruction ?? 0,
+    lists: index.lists ?? 0,
+    sizeBytes,
   };
 }
 

@@ -10,6 +10,70 @@ export class CollectionNotFoundError extends DomainError {
   }
 }
 
+export class CollectionExistsError extends DomainError {
+  override readonly name = "CollectionExistsError";
+
+  constructor(collection: string) {
+    super("already_exists", "COLLECTION_EXISTS", `there is a collection ${collection} already`, {
+      facts: { collection },
+    });
+  }
+}
+
+/** Each collection is a table with a dozen indexes; a database takes some, not any number. */
+export class TooManyCollectionsError extends DomainError {
+  override readonly name = "TooManyCollectionsError";
+
+  constructor(limit: number) {
+    super("resource_exhausted", "TOO_MANY_COLLECTIONS", `there are ${limit} collections already`, {
+      facts: { limit: String(limit) },
+    });
+  }
+}
+
+export class CollectionProtectedError extends DomainError {
+  override readonly name = "CollectionProtectedError";
+
+  constructor(collection: string) {
+    const message = `the platform needs the collection ${collection}: delete its documents instead`;
+    super("failed_precondition", "COLLECTION_PROTECTED", message, { facts: { collection } });
+  }
+}
+
+/** Another caller builds the index of this collection. */
+export class IndexBuildRunningError extends DomainError {
+  override readonly name = "IndexBuildRunningError";
+
+  constructor(collection: string) {
+    super("aborted", "CONFLICT", `an index of ${collection} is being built`, {
+      facts: { collection },
+      retryAfterMs: 10_000,
+    });
+  }
+}
+
+/** Lists have their centres in the rows that are there; with too few they would be no good. */
+export class TooFewRowsError extends DomainError {
+  override readonly name = "TooFewRowsError";
+
+  constructor(rows: number, needed: number) {
+    const message = `an IVFFlat index of so many lists needs ${needed} vectors, there are ${rows}`;
+    super("failed_precondition", "TOO_FEW_ROWS", message, {
+      facts: { rows: String(rows), needed: String(needed) },
+    });
+  }
+}
+
+/** A build holds one connection while others tell its progress and go on serving. */
+export class PoolTooSmallError extends DomainError {
+  override readonly name = "PoolTooSmallError";
+
+  constructor(needed: number) {
+    const message = `building an index needs ${needed} connections: raise MAHAVISHNU_PG_POOL_SIZE`;
+    super("failed_precondition", "OVERLOADED", message, { facts: { needed: String(needed) } });
+  }
+}
+
 /** A vector of another model than the collection's: comparing the two would mean nothing. */
 export class ModelMismatchError extends DomainError {
   override readonly name = "ModelMismatchError";

@@ -6,11 +6,12 @@ import { itemError } from "../../shared/rpc/item-error.ts";
 import type { ServiceImpl } from "../../shared/rpc/service.ts";
 import { AnswerBudget, maxReadBytes } from "./answer-budget.ts";
 import { concurrently } from "./concurrently.ts";
-import { collectionMessage, documentMessage, hitMessage, modeMessage } from "./convert.ts";
+import { documentMessage, hitMessage, modeMessage } from "./convert.ts";
 import { AnswerTooLargeError } from "./errors.ts";
 import type { VectorStoreMetrics } from "./metrics.ts";
 import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
 import { bulkUpsert } from "./rpc/bulk-upsert.ts";
+import { collectionHandlers } from "./rpc/collections.ts";
 import {
   parseCollectionName,
   requireCollectionName,
@@ -37,50 +38,18 @@ export interface HandlerParts {
 const maxIdsRead = 1_000;
 const fewerSearches = "send fewer searches at once";
 
-/** What is served; the methods left out answer UNIMPLEMENTED. */
 export function vectorStoreHandlers({
   store,
   logger,
   metrics,
   bulkInFlight,
   batchInFlight,
-}: HandlerParts): Partial<ServiceImpl<typeof VectorStoreService>> {
+}: HandlerParts): ServiceImpl<typeof VectorStoreService> {
   const onUnexpected = (error: unknown) => {
     logger.error({ err: error }, "an item of a batch failed by a fault of ours");
   };
   return {
-    async getCollection({ name, includeCount }, context) {
-      const { tenant, signal } = callContext(context);
-      const collection = await store.collection(parseCollectionName(name, "name"), signal);
-      const count = includeCount
-        ? await store.count(tenant, collection.name, undefined, signal)
-        : undefined;
-      return { collection: collectionMessage(collection, count) };
-    },
-
-    async listCollections({ pageSize, pageToken, includeCount }, context) {
-      const { tenant, signal } = callContext(context);
-      const violations = new Violations();
-      const size = requirePageSize(pageSize, violations);
-      violations.throwIfAny();
-      const question = fingerprint("collections");
-      const after = decodePageToken(pageToken, question);
-      const found = await store.collections(after, size + 1, signal);
-      const page = found.slice(0, size);
-      const collections = [];
-      for (const one of page) {
-        const count = includeCount
-          ? await store.count(tenant, one.name, undefined, signal)
-          : undefined;
-        collections.push(collectionMessage(one, count));
-      }
-      const last = page.at(-1);
-      const more = found.length > page.length && last !== undefined;
-      return {
-        collections,
-        nextPageToken: more ? encodePageToken({ question, after: last.name }) : "",
-      };
-    },
+    ...collectionHandlers(store),
 
     async upsertDocuments(request, context) {
       const { tenant, signal } = callContext(context);

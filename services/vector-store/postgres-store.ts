@@ -3,22 +3,35 @@ import type { Postgres, Queryable } from "../../shared/postgres/postgres.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError, sqlStates } from "../../shared/postgres/sql-errors.ts";
 import { maxReadBytes } from "./answer-budget.ts";
-import { type Collection, requireDimension, requireModel } from "./collection.ts";
-import { CollectionCache } from "./collection-cache.ts";
-import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
-import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
-import type { Filter } from "./filter.ts";
-import type { Hit, SearchQuery } from "./search.ts";
 import {
-  type CollectionRow,
-  collectionColumns,
-  collectionOfRow,
-  ofPlatform,
-} from "./sql/collection-row.ts";
+  type Collection,
+  type CollectionStatistics,
+  type IndexOrder,
+  type IndexProgress,
+  type NewCollection,
+  requireDimension,
+  requireModel,
+} from "./collection.ts";
+import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
+import { AnswerTooLargeError, WriteConflictError } from "./errors.ts";
+import type { Filter } from "./filter.ts";
+import { fingerprint } from "./page-token.ts";
+import { ScopeSizes } from "./scope-sizes.ts";
+import { type Hit, hybridCandidates, type SearchQuery } from "./search.ts";
+import { type NearestPlan, needsScope, planNearest } from "./search-plan.ts";
+import { ofPlatform, type StoredCollection } from "./sql/collection-row.ts";
+import { CollectionStore } from "./sql/collection-store.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
+import { IndexBuilds } from "./sql/index-builds.ts";
 import type { Statement } from "./sql/parameters.ts";
-import { countStatement, deleteStatement, getStatement, listStatement } from "./sql/read-sql.ts";
+import {
+  countStatement,
+  deleteStatement,
+  getStatement,
+  listStatement,
+  sizeStatement,
+} from "./sql/read-sql.ts";
 import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
 import { writeVectors } from "./sql/vector-writes.ts";
@@ -31,8 +44,7 @@ import type {
   VectorWrite,
 } from "./store.ts";
 
-const collectionLifetimeMs = 2_000;
-const preparedStatements = 100;
+const preparedStatements = 500;
 /** How often a write begins anew because another writer took a content at the last moment. */
 const writeAttempts = 5;
 
@@ -43,39 +55,118 @@ interface HitRow extends DocumentRow {
   readonly bytes: number;
 }
 
-/** Collections and documents in the tables `collections` and `memories`. */
-export class PostgresDocumentStore implements DocumentStore {
+export interface StoreOptions {
+  /** Most collections that there may be; default 100. */
+  readonly maxCollections?: number;
+  /** Scopes up to this many documents are searched exactly; default 50,000. */
+  readonly exactScope?: number;
+  /** How long the size of a scope is remembered, in milliseconds; default 5,000. */
+  readonly scopeLifetimeMs?: number;
+  /** Most memory that building an index takes, in MiB; default 1,024. */
+  readonly buildMemoryMb?: number;
+  /** Told of searches that an index would serve, where there is none; often. */
+  readonly onUnindexed?: (collection: string, rows: number) => void;
+}
+
+export const storeDefaults = {
+  maxCollections: 100,
+  exactScope: 50_000,
+  buildMemoryMb: 1_024,
+} as const;
+
+/** Collections and documents in PostgreSQL: a table for each collection. */
+export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   readonly #database: Postgres;
-  readonly #collections = new CollectionCache(
-    (name, signal) => this.#readCollection(this.#database, name, signal),
-    collectionLifetimeMs,
-  );
+  readonly #collections: CollectionStore;
+  readonly #builds: IndexBuilds;
+  readonly #sizes: ScopeSizes;
+  readonly #exactScope: number;
+  readonly #onUnindexed: NonNullable<StoreOptions["onUnindexed"]>;
   readonly #names = new StatementNames(preparedStatements);
 
-  constructor(database: Postgres) {
+  constructor(
+    database: Postgres,
+    {
+      maxCollections = storeDefaults.maxCollections,
+      exactScope = storeDefaults.exactScope,
+      scopeLifetimeMs,
+      buildMemoryMb = storeDefaults.buildMemoryMb,
+      onUnindexed = () => {},
+    }: StoreOptions = {},
+  ) {
     this.#database = database;
+    this.#collections = new CollectionStore(database, maxCollections);
+    this.#builds = new IndexBuilds(database, { memoryMb: buildMemoryMb });
+    this.#sizes = new ScopeSizes(scopeLifetimeMs);
+    this.#exactScope = exactScope;
+    this.#onUnindexed = onUnindexed;
   }
 
   collection(name: string, signal?: AbortSignal): Promise<Collection> {
     return this.#collections.get(name, signal);
   }
 
-  async collections(
+  collections(
     after: string | undefined,
     limit: number,
     signal?: AbortSignal,
   ): Promise<Collection[]> {
-    const { rows } = await this.#database.query<CollectionRow>(
-      `select ${collectionColumns} from collections
-      where ${ofPlatform} and name > $1 order by name limit $2`,
-      [after ?? "", limit],
-      signal,
-    );
-    return rows.map(collectionOfRow);
+    return this.#collections.list(after, limit, signal);
   }
 
-  async write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]> {
-    const collection = await this.collection(write.collection, signal);
+  describe(
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly collection: Collection; readonly statistics: CollectionStatistics }> {
+    return this.#collections.describe(name, signal);
+  }
+
+  createCollection(collection: NewCollection, signal?: AbortSignal): Promise<Collection> {
+    return this.#collections.create(collection, signal);
+  }
+
+  deleteCollection(name: string, signal?: AbortSignal): Promise<void> {
+    return this.#collections.delete(name, signal);
+  }
+
+  async *buildIndex(
+    name: string,
+    order: IndexOrder,
+    signal?: AbortSignal,
+  ): AsyncGenerator<IndexProgress> {
+    const collection = await this.#collections.read(this.#database, name, signal);
+    try {
+      yield* this.#builds.run(collection, order, signal);
+    } finally {
+      this.#collections.forget(name);
+    }
+  }
+
+  removeLeftovers(signal: AbortSignal): Promise<void> {
+    return this.#builds.removeLeftovers(signal);
+  }
+
+  /** Whether an index can be built while others read and write. */
+  async buildsBesides(signal: AbortSignal): Promise<boolean> {
+    return !(await this.#database.facts(signal)).embedded;
+  }
+
+  /** Ends builds that run, and waits until nothing of them is left. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#builds[Symbol.asyncDispose]();
+  }
+
+  write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]> {
+    const work = (collection: StoredCollection) => this.#write(tenant, collection, write, signal);
+    return this.#collections.use(write.collection, work, signal);
+  }
+
+  async #write(
+    tenant: string,
+    collection: StoredCollection,
+    write: DocumentWrite,
+    signal: AbortSignal | undefined,
+  ): Promise<WriteResult[]> {
     requireModel(collection, write.model);
     const claims =
       collection.embeddingModel === undefined &&
@@ -85,7 +176,9 @@ export class PostgresDocumentStore implements DocumentStore {
       this.#database.transaction(
         async (tx) => {
           if (claims) await this.#claim(tx, write.collection, write.model);
-          return await new DocumentWrites(tx, tenant, vectorOid).run(write.documents);
+          return await new DocumentWrites(tx, collection.table, tenant, vectorOid).run(
+            write.documents,
+          );
         },
         { signal },
       );
@@ -103,35 +196,52 @@ export class PostgresDocumentStore implements DocumentStore {
     }
   }
 
-  async writeVectors(
+  writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]> {
+    const work = (collection: StoredCollection) =>
+      this.#writeVectors(tenant, collection, write, signal);
+    return this.#collections.use(write.collection, work, signal);
+  }
+
+  async #writeVectors(
     tenant: string,
+    collection: StoredCollection,
     { collection: name, model, vectors }: VectorWrite,
-    signal?: AbortSignal,
+    signal: AbortSignal | undefined,
   ): Promise<VectorOutcome[]> {
-    const collection = await this.collection(name, signal);
     requireModel(collection, model);
     const vectorOid = await this.#database.vectorOid(signal);
     const once = () =>
       this.#database.transaction(
         async (tx) => {
           if (collection.embeddingModel === undefined) await this.#claim(tx, name, model);
-          return await writeVectors(tx, tenant, vectors, vectorOid);
+          return await writeVectors(tx, collection.table, tenant, vectors, vectorOid);
         },
         { signal },
       );
     return await withRetry(once, { signal });
   }
 
-  async search(
+  search(
     tenant: string,
     collectionName: string,
     query: SearchQuery,
     signal?: AbortSignal,
   ): Promise<Hit[]> {
-    const collection = await this.collection(collectionName, signal);
+    const work = (collection: StoredCollection) => this.#search(tenant, collection, query, signal);
+    return this.#collections.use(collectionName, work, signal);
+  }
+
+  async #search(
+    tenant: string,
+    collection: StoredCollection,
+    query: SearchQuery,
+    signal: AbortSignal | undefined,
+  ): Promise<Hit[]> {
     requireModel(collection, query.model);
     if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
-    const rows = await this.#rows<HitRow>(searchStatement(tenant, query), signal);
+    const plan = await this.#plan(tenant, collection, query, signal);
+    const statement = searchStatement(collection.table, tenant, query, plan);
+    const rows = await this.#rows<HitRow>(statement, signal);
     return rows.map((row) => ({
       document: documentOfRow(row),
       score: row.score,
@@ -148,9 +258,13 @@ export class PostgresDocumentStore implements DocumentStore {
     includeVectors: boolean,
     signal?: AbortSignal,
   ): Promise<StoredDocument[]> {
-    await this.collection(collection, signal);
-    const rows = await this.#rows<DocumentRow & { bytes: number }>(
-      getStatement(tenant, ids, includeVectors),
+    const rows = await this.#collections.use(
+      collection,
+      ({ table }) =>
+        this.#rows<DocumentRow & { bytes: number }>(
+          getStatement(table, tenant, ids, includeVectors),
+          signal,
+        ),
       signal,
     );
     if ((rows[0]?.bytes ?? 0) > maxReadBytes) {
@@ -166,9 +280,10 @@ export class PostgresDocumentStore implements DocumentStore {
     query: ListQuery,
     signal?: AbortSignal,
   ): Promise<DocumentPage> {
-    await this.collection(collection, signal);
-    const rows = await this.#rows<DocumentRow & { more: boolean }>(
-      listStatement(tenant, query),
+    const rows = await this.#collections.use(
+      collection,
+      ({ table }) =>
+        this.#rows<DocumentRow & { more: boolean }>(listStatement(table, tenant, query), signal),
       signal,
     );
     return { documents: rows.map(documentOfRow), more: rows[0]?.more ?? false };
@@ -180,8 +295,11 @@ export class PostgresDocumentStore implements DocumentStore {
     filter: Filter | undefined,
     signal?: AbortSignal,
   ): Promise<bigint> {
-    await this.collection(collection, signal);
-    return await this.#count(countStatement(tenant, filter), signal);
+    return await this.#collections.use(
+      collection,
+      ({ table }) => this.#count(countStatement(table, tenant, filter), signal),
+      signal,
+    );
   }
 
   async delete(
@@ -190,8 +308,45 @@ export class PostgresDocumentStore implements DocumentStore {
     selection: Selection,
     signal?: AbortSignal,
   ): Promise<bigint> {
-    await this.collection(collection, signal);
-    return await this.#count(deleteStatement(tenant, selection), signal);
+    return await this.#collections.use(
+      collection,
+      ({ table }) => this.#count(deleteStatement(table, tenant, selection), signal),
+      signal,
+    );
+  }
+
+  /** Most scopes are counted once for many searches, and many plans need no count at all. */
+  async #plan(
+    tenant: string,
+    { name, index, rows, table }: StoredCollection,
+    query: SearchQuery,
+    signal: AbortSignal | undefined,
+  ): Promise<NearestPlan> {
+    if (query.mode === "text") return { by: "scan" };
+    const question = {
+      index,
+      rows,
+      exact: query.exact ?? false,
+      wanted: query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit,
+      threshold: this.#exactScope,
+    };
+    if (index === undefined && rows > this.#exactScope && !question.exact) {
+      this.#onUnindexed(name, rows);
+    }
+    if (!needsScope(question)) return planNearest(question, undefined);
+    const sizeOf = (filter: Filter | undefined) => {
+      const atMost = this.#exactScope + 1;
+      const scope = filter === undefined ? "" : ` ${fingerprint(filter)}`;
+      const key = `${table.name} ${tenant}${scope}`;
+      const count = async () =>
+        Number(await this.#count(sizeStatement(table, tenant, filter, atMost), undefined));
+      return this.#sizes.get({ key, count }, signal);
+    };
+    const all = await sizeOf(undefined);
+    // A filter only makes the scope smaller.
+    const scope =
+      query.filter === undefined || all <= this.#exactScope ? all : await sizeOf(query.filter);
+    return planNearest(question, scope);
   }
 
   /**
@@ -201,26 +356,11 @@ export class PostgresDocumentStore implements DocumentStore {
   async #claim(tx: Queryable, name: string, model: string | undefined): Promise<void> {
     if (model === undefined) throw new Error("vectors without a model");
     const { rowCount } = await tx.query(
-      `update collections set embedding_model = $2
-      where ${ofPlatform} and name = $1 and embedding_model is null`,
+      `update collections c set embedding_model = $2
+      where ${ofPlatform} and c.name = $1 and c.embedding_model is null`,
       [name, model],
     );
-    if (rowCount === 0) requireModel(await this.#readCollection(tx, name, undefined), model);
-  }
-
-  async #readCollection(
-    from: Queryable,
-    name: string,
-    signal: AbortSignal | undefined,
-  ): Promise<Collection> {
-    const { rows } = await from.query<CollectionRow>(
-      `select ${collectionColumns} from collections where ${ofPlatform} and name = $1`,
-      [name],
-      signal,
-    );
-    const row = rows[0];
-    if (row === undefined) throw new CollectionNotFoundError(name);
-    return collectionOfRow(row);
+    if (rowCount === 0) requireModel(await this.#collections.read(tx, name, undefined), model);
   }
 
   async #rows<Row>(

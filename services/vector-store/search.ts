@@ -30,6 +30,8 @@ export type SearchQuery = SearchBy & {
   readonly includeVectors: boolean;
   /** Fewer hits than `limit` where more would have more bytes than this, but one; 1 or more. */
   readonly maxBytes: number;
+  /** Compare every vector of the scope, whatever it takes; default false. */
+  readonly exact?: boolean;
 };
 
 /** A document found, with scores of 0 to 1. */

@@ -1,4 +1,10 @@
-import type { Collection } from "./collection.ts";
+import type {
+  Collection,
+  CollectionStatistics,
+  IndexOrder,
+  IndexProgress,
+  NewCollection,
+} from "./collection.ts";
 import type {
   NewDocument,
   NewVector,
@@ -51,11 +57,41 @@ export type Selection =
  * - An expired document is never returned or counted, and stands in no write's way.
  * - Every method ends early, with the signal's reason or an AbortError, when its signal aborts;
  *   the database then does not work on either.
- * - All fail with CollectionNotFoundError where there is no such collection, and with
- *   DependencyUnavailableError while the database does not answer.
+ * - All fail with CollectionNotFoundError where there is no such collection, or it is deleted
+ *   meanwhile, and with DependencyUnavailableError while the database does not answer.
+ * - What one process changes of a collection, another one knows at most two seconds later.
  */
 export interface DocumentStore {
   collection(name: string, signal?: AbortSignal): Promise<Collection>;
+
+  /** The collection as it is now, and what the database knows of its documents. */
+  describe(
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<{ readonly collection: Collection; readonly statistics: CollectionStatistics }>;
+
+  /**
+   * Makes a collection without an index. Fails with CollectionExistsError, and with
+   * TooManyCollectionsError.
+   */
+  createCollection(collection: NewCollection, signal?: AbortSignal): Promise<Collection>;
+
+  /**
+   * Deletes a collection and all its documents. Fails with CollectionProtectedError for the default
+   * one, with IndexBuildRunningError, and with SqlError CONFLICT where others use it for too long.
+   */
+  deleteCollection(name: string, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * Builds an index in place of the one that is there, which serves until then. The last progress
+   * has `built`. Who stops listening, or aborts, cancels the build, and nothing of it is left.
+   * Fails with IndexBuildRunningError, TooFewRowsError, and PoolTooSmallError.
+   */
+  buildIndex(
+    collection: string,
+    order: IndexOrder,
+    signal?: AbortSignal,
+  ): AsyncGenerator<IndexProgress>;
 
   /** By name, those above `after`. */
   collections(
@@ -84,8 +120,9 @@ export interface DocumentStore {
   writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]>;
 
   /**
-   * Best first, equal scores by id. The filter is applied before the limit, `minScore` after
-   * scoring. VECTOR skips documents without a vector; TEXT finds those that hold any word of the
+   * Best first, equal ones by id, and never fewer than there are, up to the limit: where an index
+   * brings too few, every vector is compared. The filter is applied before the limit, `minScore`
+   * after scoring. VECTOR skips documents without a vector; TEXT finds those that hold any word of the
    * query; HYBRID takes the best of both and knows both parts of each. Where the hits have more
    * bytes than `maxBytes`, only the best that fit are read, and one at least. Fails with
    * DimensionMismatchError or ModelMismatchError.

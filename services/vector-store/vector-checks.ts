@@ -8,6 +8,14 @@ export const maxDimension = 4_000;
 const shortest = 1e-18;
 const longest = 1e18;
 
+/**
+ * Above this many components a vector is kept in half precision, which has no larger component
+ * and, below this length, hardly any at all.
+ */
+const largestOfFullPrecision = 2_000;
+const largestHalf = 65_504;
+const shortestHalf = 1e-3;
+
 /** What keeps a vector from being compared with others; undefined if nothing. */
 export function vectorProblem(values: readonly number[]): string | undefined {
   if (values.length === 0) return "must not be empty";
@@ -17,8 +25,13 @@ export function vectorProblem(values: readonly number[]): string | undefined {
   if (!Number.isFinite(sum)) return "every component must be a finite number";
   if (sum === 0) return "must not be all zero";
   const length = Math.sqrt(sum);
-  if (length < shortest || length > longest) {
-    return `must be ${shortest} to ${longest} long to be compared`;
+  const half = values.length > largestOfFullPrecision;
+  const least = half ? shortestHalf : shortest;
+  if (length < least || length > longest) {
+    return `must be ${least} to ${longest} long to be compared`;
+  }
+  if (half && values.some((value) => Math.abs(value) > largestHalf)) {
+    return `must have no component above ${largestHalf}`;
   }
   return undefined;
 }

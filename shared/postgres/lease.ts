@@ -79,6 +79,11 @@ export class Lease implements AsyncDisposable {
     }
   }
 
+  /** The connection is to be closed and not given back: its session is not as others expect. */
+  discard(): void {
+    this.#broken ??= new Error("the session was its user's own");
+  }
+
   /** Ends the open transaction, or the connection where that fails. */
   async rollback(): Promise<void> {
     if (this.#broken !== undefined || this.#abandoned !== undefined) return;

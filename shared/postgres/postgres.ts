@@ -107,6 +107,21 @@ export class Postgres implements Queryable, AsyncDisposable {
     return result;
   }
 
+  /**
+   * Runs `fn` on a connection of its own, one of the pool's, without a time limit for statements.
+   * It is closed afterwards, so `fn` may change settings and take locks of the session; but not on
+   * the embedded server, where the session is everybody's.
+   */
+  async session<T>(fn: (session: Queryable) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { embedded } = await this.facts(signal);
+    await using lease = await this.#lease(signal, 0);
+    lease.discard();
+    if (!embedded) await lease.run("set statement_timeout = 0", [], signal);
+    return await fn({
+      query: (statement, params, own = signal) => lease.run(statement, params, own),
+    });
+  }
+
   /** Resolves when the database answers. */
   async ping(signal?: AbortSignal): Promise<void> {
     await this.query("select 1", [], signal);
@@ -153,10 +168,13 @@ export class Postgres implements Queryable, AsyncDisposable {
     await Promise.all([this.#pool.end(), ...this.#settling]);
   }
 
-  async #lease(signal: AbortSignal | undefined): Promise<Lease> {
+  async #lease(
+    signal: AbortSignal | undefined,
+    statementTimeoutMs = this.#config.statementTimeoutMs,
+  ): Promise<Lease> {
     signal?.throwIfAborted();
     return new Lease(await this.#connect(signal), {
-      statementTimeoutMs: this.#config.statementTimeoutMs,
+      statementTimeoutMs,
       onSettling: (settled) => {
         this.#settling.add(settled);
         void settled.finally(() => this.#settling.delete(settled));

@@ -50,16 +50,17 @@ async function readVectorVersion(
 
 /** What is wrong with a version of pgvector; undefined where nothing is known to be. */
 export function vectorWarning(version: string): string | undefined {
-  if (isBefore(version, [0, 8, 2])) {
+  if (isVersionBefore(version, [0, 8, 2])) {
     return `pgvector ${version} has CVE-2026-3172 (parallel HNSW build): update to 0.8.4 or later`;
   }
-  if (isBefore(version, [0, 8, 4])) {
+  if (isVersionBefore(version, [0, 8, 4])) {
     return `pgvector ${version} can corrupt an index in vacuum: update to 0.8.4 or later`;
   }
   return undefined;
 }
 
-function isBefore(version: string, bound: readonly number[]): boolean {
+/** Whether a version as `0.8.1` is older than the bound. */
+export function isVersionBefore(version: string, bound: readonly number[]): boolean {
   const parts = version.split(".").map(Number);
   for (const [i, limit] of bound.entries()) {
     const part = parts[i] ?? 0;

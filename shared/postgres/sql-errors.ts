@@ -111,6 +111,7 @@ export const sqlStates = {
   checkViolation: "23514",
   undefinedTable: "42P01",
   undefinedObject: "42704",
+  diskFull: "53100",
   queryCanceled: "57014",
   inFailedTransaction: "25P02",
 } as const;

@@ -5,6 +5,9 @@ import { documentBounds } from "./parse-document.ts";
 
 const collectionName = /^[a-z][a-z0-9_]{0,62}$/;
 
+/** Bytes of a model's name. */
+export const maxModelBytes = 256;
+
 /** The collection that is meant: the default one where none is named. */
 export function requireCollectionName(
   given: string,

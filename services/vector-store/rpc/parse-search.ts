@@ -45,6 +45,7 @@ export function parseSearch(
     model: request.model || undefined,
     includeVectors: request.includeVectors,
     maxBytes,
+    exact: request.exact,
   };
 }
 

@@ -9,12 +9,11 @@ import type { NewDocument, WriteResult } from "../document.ts";
 import { DuplicateContentError } from "../errors.ts";
 import type { DocumentStore } from "../store.ts";
 import { boundedTextProblem } from "../text-checks.ts";
-import { requireCollectionName } from "./names.ts";
+import { maxModelBytes, requireCollectionName } from "./names.ts";
 import { parseDocuments } from "./parse-document.ts";
 
 /** Most documents in one request. */
 export const maxDocuments = 1_000;
-const maxModelBytes = 256;
 
 /** What UpsertDocuments and each request of BulkUpsert bring. */
 export interface UpsertRequest {

@@ -1,6 +1,7 @@
 import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { MemoryTypeName, StoredDocument } from "../document.ts";
 import type { JsonObject } from "../json.ts";
+import { type DocumentTable, vectorBytes } from "./document-table.ts";
 
 /** Expired documents are never returned, whether they are still there or not. */
 export const isLive = "(m.expires_at is null or m.expires_at > now())";
@@ -8,14 +9,14 @@ export const isLive = "(m.expires_at is null or m.expires_at > now())";
 const micros = (column: string) => `(extract(epoch from ${column}) * 1000000)::bigint`;
 
 /** The select list of documents, of the table alias `m`. Times are exact, to the microsecond. */
-export function documentColumns(includeVectors: boolean): string {
+export function documentColumns(table: DocumentTable, includeVectors: boolean): string {
   return [
     "m.id, m.content, m.memory_type, m.source_system, m.agent_id, m.workflow_id, m.repo_id",
     "m.metadata, m.content_hash",
     `${micros("m.created_at")} as created_micros`,
     `${micros("m.updated_at")} as updated_micros`,
     `${micros("m.expires_at")} as expires_micros`,
-    ...(includeVectors ? ["vector_send(m.embedding) as embedding"] : []),
+    ...(includeVectors ? [`${vectorBytes(table, "m.embedding")} as embedding`] : []),
   ].join(", ");
 }
 
@@ -24,12 +25,14 @@ export function documentColumns(includeVectors: boolean): string {
  * one of JSON are a list of short numbers, and no metadata that is stored can come to more than
  * 384 KiB, however many digits PostgreSQL gives its numbers. 200 bytes are what is always there.
  */
-export function documentBytes(includeVectors: boolean): string {
+export function documentBytes(table: DocumentTable, includeVectors: boolean): string {
   const names = "concat(m.id, m.source_system, m.agent_id, m.workflow_id, m.repo_id)";
   return [
     `200 + octet_length(m.content) + octet_length(${names})`,
     "least(4 * octet_length(m.metadata::text), 393216)",
-    ...(includeVectors ? ["coalesce(pg_column_size(m.embedding), 0)"] : []),
+    ...(includeVectors
+      ? [`case when m.embedding is null then 0 else ${8 + 4 * table.dimension} end`]
+      : []),
   ].join(" + ");
 }
 

@@ -15,6 +15,7 @@ import {
   type PlannedDocument,
   planWrite,
 } from "../write-plan.ts";
+import { asStored, type DocumentTable } from "./document-table.ts";
 
 /**
  * How often one transaction looks again after another writer was quicker. Every round but the
@@ -25,12 +26,14 @@ const maxRounds = 10;
 /** The writing of one request's documents, inside of a transaction. */
 export class DocumentWrites {
   readonly #tx: Queryable;
+  readonly #table: DocumentTable;
   readonly #tenant: string;
   readonly #vectorOid: number;
 
   /** `vectorOid` is the object id of the type vector; `tx` ends with the call's signal. */
-  constructor(tx: Queryable, tenant: string, vectorOid: number) {
+  constructor(tx: Queryable, table: DocumentTable, tenant: string, vectorOid: number) {
     this.#tx = tx;
+    this.#table = table;
     this.#tenant = tenant;
     this.#vectorOid = vectorOid;
   }
@@ -89,7 +92,7 @@ export class DocumentWrites {
    */
   async #lockByIds(ids: readonly string[]): Promise<ExistingDocument[]> {
     const { rows } = await this.#tx.query<ExistingRow>(
-      `select ${existingColumns} from memories m
+      `select ${existingColumns} from ${this.#table.name} m
       where m.tenant = $1 and m.id = any($2::text[]) order by m.id for update`,
       [this.#tenant, encodeTextArray(ids)],
     );
@@ -105,7 +108,7 @@ export class DocumentWrites {
     otherThan: readonly string[],
   ): Promise<ExistingDocument[]> {
     const { rows } = await this.#tx.query<ExistingRow>(
-      `select ${existingColumns} from memories m
+      `select ${existingColumns} from ${this.#table.name} m
       where m.tenant = $1 and m.content_hash = any($2::text[])
         and m.memory_type = any($3::text[]) and m.dedup_scope = any($4::text[])
         and m.id <> all($5::text[])`,
@@ -123,7 +126,7 @@ export class DocumentWrites {
 
   async #removeExpired(ids: readonly string[]): Promise<void> {
     await this.#tx.query(
-      "delete from memories where tenant = $1 and id = any($2::text[]) and expires_at <= now()",
+      `delete from ${this.#table.name} where tenant = $1 and id = any($2::text[]) and expires_at <= now()`,
       [this.#tenant, ids],
     );
   }
@@ -131,8 +134,8 @@ export class DocumentWrites {
   /** Inserts those that no other writer has stored meanwhile; returns their ids. */
   async #insert(planned: readonly PlannedDocument[]): Promise<Set<string>> {
     const { rows } = await this.#tx.query<{ id: string }>(
-      `insert into memories (tenant, ${inputColumns}, updated_at)
-      select $1, i.id, i.content, i.embedding, i.memory_type, i.source_system, i.agent_id,
+      `insert into ${this.#table.name} (tenant, ${inputColumns}, updated_at)
+      select $1, i.id, i.content, ${asStored(this.#table, "i.embedding")}, i.memory_type, i.source_system, i.agent_id,
         i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
         least(i.created_at, now()), i.expires_at, now()
       from ${input}
@@ -146,11 +149,11 @@ export class DocumentWrites {
   /** Replaces those that are still there; returns their ids. */
   async #update(planned: readonly PlannedDocument[]): Promise<Set<string>> {
     const { rows } = await this.#tx.query<{ id: string }>(
-      `update memories m set
+      `update ${this.#table.name} m set
         content = i.content,
         embedding = case
           when i.embedding is null and m.content_hash = i.content_hash then m.embedding
-          else i.embedding
+          else ${asStored(this.#table, "i.embedding")}
         end,
         memory_type = i.memory_type, source_system = i.source_system, agent_id = i.agent_id,
         workflow_id = i.workflow_id, repo_id = i.repo_id, metadata = i.metadata,
@@ -170,8 +173,8 @@ export class DocumentWrites {
     const fills = deduplications.filter((one) => one.takesVector || one.takesExpiry);
     if (fills.length === 0) return;
     await this.#tx.query(
-      `update memories m set
-        embedding = coalesce(m.embedding, i.embedding),
+      `update ${this.#table.name} m set
+        embedding = coalesce(m.embedding, ${asStored(this.#table, "i.embedding")}),
         expires_at = case when i.takes_expiry then i.expires_at else m.expires_at end,
         updated_at = now()
       from (

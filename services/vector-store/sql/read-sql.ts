@@ -2,6 +2,7 @@ import { maxReadBytes } from "../answer-budget.ts";
 import type { Filter } from "../filter.ts";
 import type { ListQuery, Selection } from "../store.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
+import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
@@ -13,6 +14,7 @@ const maxPageBytes = 8 * 1024 * 1024;
  * `maxReadBytes`, the rows hold nothing else: no content is read.
  */
 export function getStatement(
+  table: DocumentTable,
   tenant: string,
   ids: readonly string[],
   includeVectors: boolean,
@@ -21,16 +23,16 @@ export function getStatement(
   const asked = `${parameters.add(ids)}::text[]`;
   const text = `
 with found as materialized (
-  select m.id, ${documentBytes(includeVectors)} as bytes
-  from memories m
+  select m.id, ${documentBytes(table, includeVectors)} as bytes
+  from ${table.name} m
   where ${inTenant} and m.id = any(${asked}) and ${isLive}
 ),
 answer as materialized (
   select sum(found.bytes)::float8 as bytes from unnest(${asked}) given(id) join found using (id)
 )
-select ${documentColumns(includeVectors)}, answer.bytes
+select ${documentColumns(table, includeVectors)}, answer.bytes
 from found cross join answer
-  left join memories m on ${inTenant} and m.id = found.id and answer.bytes <= ${maxReadBytes}`;
+  left join ${table.name} m on ${inTenant} and m.id = found.id and answer.bytes <= ${maxReadBytes}`;
   return { text, parameters };
 }
 
@@ -38,15 +40,15 @@ from found cross join answer
  * A page of at most `limit` documents and as many bytes as fit into a message, but one document
  * at least; `more` is true in every row where others follow the page.
  */
-export function listStatement(tenant: string, query: ListQuery): Statement {
+export function listStatement(table: DocumentTable, tenant: string, query: ListQuery): Statement {
   const { parameters, inTenant } = begin(tenant);
   const after = query.after === undefined ? "" : ` and m.id > ${parameters.add(query.after)}::text`;
   const filter = filtered(query.filter, parameters);
   const limit = `${parameters.add(query.limit)}::int`;
   const text = `
 with found as materialized (
-  select m.id, ${documentBytes(query.includeVectors)} as bytes
-  from memories m
+  select m.id, ${documentBytes(table, query.includeVectors)} as bytes
+  from ${table.name} m
   where ${inTenant} and ${isLive}${after}${filter}
   order by m.id
   limit ${limit} + 1
@@ -59,23 +61,48 @@ page as materialized (
   select id from sized
   where position <= ${limit} and (position = 1 or bytes <= ${maxPageBytes})
 )
-select ${documentColumns(query.includeVectors)},
+select ${documentColumns(table, query.includeVectors)},
   (select count(*) from found) > (select count(*) from page) as more
-from page join memories m on ${inTenant} and m.id = page.id
+from page join ${table.name} m on ${inTenant} and m.id = page.id
 order by m.id`;
   return { text, parameters };
 }
 
-export function countStatement(tenant: string, filter: Filter | undefined): Statement {
+export function countStatement(
+  table: DocumentTable,
+  tenant: string,
+  filter: Filter | undefined,
+): Statement {
   const { parameters, inTenant } = begin(tenant);
   const text = `
-select count(*) as count from memories m
+select count(*) as count from ${table.name} m
 where ${inTenant} and ${isLive}${filtered(filter, parameters)}`;
   return { text, parameters };
 }
 
+/** As countStatement, and counts no further than `atMost`. */
+export function sizeStatement(
+  table: DocumentTable,
+  tenant: string,
+  filter: Filter | undefined,
+  atMost: number,
+): Statement {
+  const { parameters, inTenant } = begin(tenant);
+  const text = `
+select count(*) as count from (
+  select 1 from ${table.name} m
+  where ${inTenant} and ${isLive}${filtered(filter, parameters)}
+  limit ${parameters.add(atMost)}::int
+) counted`;
+  return { text, parameters };
+}
+
 /** Expired documents go too; only those that could still be seen are counted. */
-export function deleteStatement(tenant: string, selection: Selection): Statement {
+export function deleteStatement(
+  table: DocumentTable,
+  tenant: string,
+  selection: Selection,
+): Statement {
   const { parameters, inTenant } = begin(tenant);
   const which =
     selection.by === "ids"
@@ -83,7 +110,7 @@ export function deleteStatement(tenant: string, selection: Selection): Statement
       : filtered(selection.by === "filter" ? selection.filter : undefined, parameters);
   const text = `
 with gone as (
-  delete from memories m where ${inTenant}${which} returning ${isLive} as live
+  delete from ${table.name} m where ${inTenant}${which} returning ${isLive} as live
 )
 select count(*) as count from gone where live`;
   return { text, parameters };

@@ -1,4 +1,3 @@
-import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import {
   bm25,
   hybridCandidates,
@@ -6,80 +5,100 @@ import {
   type SearchBy,
   type SearchQuery,
 } from "../search.ts";
+import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
+import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
+import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
 /**
  * One statement for a whole search. First it finds ids and scores only, so that nothing wide is
- * sorted, then how large the hits are, and then it reads the documents of those that fit.
+ * sorted, then it reads the documents of those hits that fit into the answer: how large a content
+ * is stands in its row, and one that does not fit is not read.
  *
- * Scores are of single precision, as they travel, so that what a caller sees as equal is ordered
+ * Documents are looked up one by one, fenced by `offset 0`: whatever the planner makes of the number
+ * of hits, it never reads the whole table for them.
+ *
+ * Hits are ordered by `rank`, which is as fine as the score and goes on where that is cut off.
+ * Both are of single precision, as scores travel, so that what a caller sees as equal is ordered
  * by id.
  */
-export function searchStatement(tenant: string, query: SearchQuery): Statement {
+export function searchStatement(
+  table: DocumentTable,
+  tenant: string,
+  query: SearchQuery,
+  plan: NearestPlan,
+): Statement {
   const parameters = new SqlParameters();
   const tenantParameter = parameters.add(tenant);
   const inTenant = `m.tenant = ${tenantParameter}`;
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const parts = hitsSql(query, scope, inTenant, limit, parameters);
+  const parts = hitsSql(table, query, plan, { scope, inTenant, limit }, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
 with ${parts},
 sized as (
-  select h.*, ${documentBytes(query.includeVectors)} as bytes
-  from hits h join memories m on ${inTenant} and m.id = h.id
+  select m.*, h.rank, h.score, h.vector_score, h.text_score,
+    ${documentBytes(table, query.includeVectors)} as bytes
+  from hits h cross join lateral (
+    select * from ${table.name} m where ${inTenant} and m.id = h.id offset 0
+  ) m
   where h.score >= ${minScore}
 ),
 ranked as (
   select *, row_number() over by_rank as position, sum(bytes) over by_rank as bytes_so_far
-  from sized window by_rank as (order by score desc, id rows unbounded preceding)
-),
-fitting as materialized (
-  select * from ranked where position = 1 or bytes_so_far <= ${maxBytes}
+  from sized window by_rank as (order by rank desc, id rows unbounded preceding)
 )
-select ${documentColumns(query.includeVectors)},
-  h.score, h.vector_score, h.text_score, h.bytes
-from fitting h join memories m on ${inTenant} and m.id = h.id
-order by h.score desc, h.id`;
+select ${documentColumns(table, query.includeVectors)},
+  m.score, m.vector_score, m.text_score, m.bytes
+from ranked m
+where position = 1 or bytes_so_far <= ${maxBytes}
+order by m.rank desc, m.id`;
   return { text, parameters };
 }
 
-/** CTEs that end in `hits (id, score, vector_score, text_score)`. */
+/** Which documents are searched, as conditions on the alias `m`, and how many hits are wanted. */
+interface Bounds {
+  readonly scope: string;
+  readonly inTenant: string;
+  readonly limit: string;
+}
+
+/** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
 function hitsSql(
+  table: DocumentTable,
   query: SearchQuery,
-  scope: string,
-  inTenant: string,
-  limit: string,
+  plan: NearestPlan,
+  { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
-  const vector = (by: Extract<SearchBy, { vector: unknown }>) =>
-    `${parameters.add(encodeVector(by.vector))}::vector`;
+  const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
+    new Comparison(table, by.vector, parameters);
   switch (query.mode) {
-    case "vector":
-      return `
-nearest as materialized (
-  ${nearestSql(similarity(vector(query)), scope, limit)}
-),
+    case "vector": {
+      const comparison = compare(query);
+      return `${nearestSql(table, comparison, plan, scope, { count: query.limit, sql: limit })},
 hits as materialized (
-  select id, score, score as vector_score, null::real as text_score from nearest
+  select id, closeness as rank, score, score as vector_score, null::real as text_score
+  from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
 )`;
+    }
     case "text":
-      return `${scoredSql(scope, parameters.add(searchable(query.text)))},
+      return `${scoredSql(table, scope, parameters.add(searchable(query.text)))},
 hits as materialized (
-  select id, text_score as score, null::real as vector_score, text_score
+  select id, text_score as rank, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
 )`;
     case "hybrid": {
-      const candidates = `${parameters.add(hybridCandidates(query.limit))}::int`;
-      const ownSimilarity = similarity(vector(query));
-      return `${scoredSql(scope, parameters.add(searchable(query.text)))},
-nearest as materialized (
-  ${nearestSql(ownSimilarity, scope, candidates)}
-),
+      const count = hybridCandidates(query.limit);
+      const candidates = `${parameters.add(count)}::int`;
+      const comparison = compare(query);
+      return `${scoredSql(table, scope, parameters.add(searchable(query.text)))},
+${nearestSql(table, comparison, plan, scope, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
@@ -87,16 +106,18 @@ candidate_ids as materialized (
 ),
 parts as materialized (
   select m.id,
-    case when m.embedding is not null then ${ownSimilarity} end as vector_score,
+    case when m.embedding is not null then ${comparison.score(comparison.closeness())} end
+      as vector_score,
     case when q.lexemes is not null then coalesce(s.text_score, 0)::real end as text_score
   from candidate_ids c
-    join memories m on ${inTenant} and m.id = c.id
+    join ${table.name} m on ${inTenant} and m.id = c.id
     left join scored s on s.id = c.id
     cross join query q
 ),
 hits as materialized (
-  select id, ${hybridScore} as score, vector_score, text_score
-  from parts order by score desc, id limit ${limit}
+  select id, score as rank, score, vector_score, text_score
+  from (select *, ${hybridScore} as score from parts) mixed
+  order by score desc, id limit ${limit}
 )`;
     }
   }
@@ -109,20 +130,6 @@ const hybridScore = `(case
     else ${hybridVectorWeight} * vector_score + ${1 - hybridVectorWeight} * text_score
   end)::real`;
 
-/** Every vector of the scope is compared. */
-function nearestSql(similarityTo: string, scope: string, limit: string): string {
-  return `select m.id, ${similarityTo} as score
-  from memories m
-  where ${scope} and m.embedding is not null
-  order by score desc, m.id
-  limit ${limit}`;
-}
-
-/** Cosine similarity, clipped to 0..1. */
-function similarity(vector: string): string {
-  return `greatest(least(1 - (m.embedding <=> ${vector}), 1), 0)::real`;
-}
-
 /**
  * CTEs that end in `scored (id, text_score)`: every document of the scope that holds a word of the
  * query, with its BM25 score as a share of the best that any document could reach, which is
@@ -133,7 +140,7 @@ function similarity(vector: string): string {
  * setweight and ts_filter leave of each document only what the query asks for, before anything is
  * unnested. A query without a searchable word has null lexemes and matches nothing.
  */
-function scoredSql(scope: string, text: string): string {
+function scoredSql({ name }: DocumentTable, scope: string, text: string): string {
   const { k1, b } = bm25;
   return `
 query as materialized (
@@ -145,11 +152,11 @@ query as materialized (
 ),
 scope as materialized (
   select count(*)::float8 as documents, avg(m.lexeme_count)::float8 as mean_length
-  from memories m where ${scope} and (select lexemes from query) is not null
+  from ${name} m where ${scope} and (select lexemes from query) is not null
 ),
 candidate as materialized (
   select m.id, m.lexeme_count, m.lexemes
-  from memories m
+  from ${name} m
   where ${scope} and m.lexemes @@ (select expression from query)
 ),
 occurrence as materialized (

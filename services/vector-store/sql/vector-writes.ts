@@ -3,6 +3,7 @@ import type { Queryable } from "../../../shared/postgres/postgres.ts";
 import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
 import type { NewVector, VectorOutcome } from "../document.ts";
 import { isLive } from "./document-row.ts";
+import { asStored, type DocumentTable } from "./document-table.ts";
 
 /**
  * Writes vectors into documents whose content is still the one that they were made from; one
@@ -13,18 +14,19 @@ import { isLive } from "./document-row.ts";
  */
 export async function writeVectors(
   tx: Queryable,
+  table: DocumentTable,
   tenant: string,
   vectors: readonly NewVector[],
   vectorOid: number,
 ): Promise<VectorOutcome[]> {
   const { rows } = await tx.query<{ id: string; written: boolean }>(
     `with locked as materialized (
-      select m.id, m.content_hash from memories m
+      select m.id, m.content_hash from ${table.name} m
       where m.tenant = $1 and m.id = any($2::text[]) and ${isLive}
       order by m.id for update
     ),
     written as (
-      update memories m set embedding = i.embedding, updated_at = now()
+      update ${table.name} m set embedding = ${asStored(table, "i.embedding")}, updated_at = now()
       from unnest($2::text[], $3::text[], $4::vector[]) i(id, content_hash, embedding)
         join locked on locked.id = i.id and locked.content_hash = i.content_hash
       where m.tenant = $1 and m.id = i.id

@@ -243,6 +243,37 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_STORE_NOT_WRITABLE = 24;
    */
   STORE_NOT_WRITABLE = 24,
+
+  /**
+   * A collection has this name already. Metadata: `collection`. Code ALREADY_EXISTS.
+   *
+   * @generated from enum value: ERROR_REASON_COLLECTION_EXISTS = 30;
+   */
+  COLLECTION_EXISTS = 30,
+
+  /**
+   * There are as many collections as the database is meant to hold. Metadata: `limit`.
+   * Code RESOURCE_EXHAUSTED.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_COLLECTIONS = 31;
+   */
+  TOO_MANY_COLLECTIONS = 31,
+
+  /**
+   * The platform cannot do without this collection. Metadata: `collection`.
+   * Code FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_COLLECTION_PROTECTED = 32;
+   */
+  COLLECTION_PROTECTED = 32,
+
+  /**
+   * The index needs more vectors than there are. Metadata: `rows`, `needed`.
+   * Code FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_FEW_ROWS = 33;
+   */
+  TOO_FEW_ROWS = 33,
 }
 
 /**

@@ -26,7 +26,8 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
   name: string;
 
   /**
-   * The number of components of every vector in it.
+   * The number of components of every vector in it, 1 to 4,000. Above 2,000 they are kept in half
+   * precision (3 significant digits, no component above 65,504), and come back rounded.
    *
    * @generated from field: int32 dimension = 2;
    */
@@ -40,7 +41,8 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
   distance: Distance;
 
   /**
-   * The model whose vectors it holds. Empty until the first vector is written, which sets it.
+   * The model whose vectors it holds, up to 256 bytes. Empty until the first vector is written,
+   * which sets it.
    *
    * @generated from field: string embedding_model = 4;
    */
@@ -62,11 +64,18 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
   documentCount: bigint;
 
   /**
-   * When it was made.
+   * When it was made. Output only.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * What the database knows of it. Output only; set by GetCollection alone.
+   *
+   * @generated from field: mahavishnu.vectorstore.v1.CollectionStatistics statistics = 8;
+   */
+  statistics?: CollectionStatistics | undefined;
 };
 
 /**
@@ -74,6 +83,47 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
  * Use `create(CollectionSchema)` to create a new message.
  */
 export declare const CollectionSchema: GenMessage<Collection>;
+
+/**
+ * What the database knows of a collection, of all tenants together.
+ *
+ * @generated from message mahavishnu.vectorstore.v1.CollectionStatistics
+ */
+export declare type CollectionStatistics = Message<"mahavishnu.vectorstore.v1.CollectionStatistics"> & {
+  /**
+   * Documents, expired ones too: an estimate, as old as the last vacuum or analysis.
+   *
+   * @generated from field: int64 row_estimate = 1;
+   */
+  rowEstimate: bigint;
+
+  /**
+   * Versions of documents that are no longer seen and whose place is not free yet: an estimate.
+   *
+   * @generated from field: int64 dead_row_estimate = 2;
+   */
+  deadRowEstimate: bigint;
+
+  /**
+   * Bytes on disk of documents, vectors and all indexes.
+   *
+   * @generated from field: int64 table_bytes = 3;
+   */
+  tableBytes: bigint;
+
+  /**
+   * The version of pgvector.
+   *
+   * @generated from field: string pgvector_version = 4;
+   */
+  pgvectorVersion: string;
+};
+
+/**
+ * Describes the message mahavishnu.vectorstore.v1.CollectionStatistics.
+ * Use `create(CollectionStatisticsSchema)` to create a new message.
+ */
+export declare const CollectionStatisticsSchema: GenMessage<CollectionStatistics>;
 
 /**
  * An approximate index of a collection.
@@ -103,14 +153,15 @@ export declare type Index = Message<"mahavishnu.vectorstore.v1.Index"> & {
   efConstruction: number;
 
   /**
-   * IVFFlat: the number of lists, 1 to 32,768; 0 to have it proposed from the row count.
+   * IVFFlat: the number of lists, 1 to 32,768; 0 to have it proposed from the row count: rows / 300,
+   * which is 500 for 150,000, and 3 * sqrt(rows) above 810,000.
    *
    * @generated from field: int32 lists = 4;
    */
   lists: number;
 
   /**
-   * Its size on disk in bytes. Output only.
+   * Its size on disk in bytes. Output only; set by GetCollection and BuildIndex alone.
    *
    * @generated from field: int64 size_bytes = 5;
    */
@@ -137,7 +188,8 @@ export enum Distance {
   UNSPECIFIED = 0,
 
   /**
-   * The angle between them. Score = 1 - cosine distance, clipped to 0..1.
+   * The angle between them. Score = 1 - cosine distance, clipped to 0..1. What the score cuts off
+   * still counts in the order of hits.
    *
    * @generated from enum value: DISTANCE_COSINE = 1;
    */
@@ -151,7 +203,9 @@ export enum Distance {
   EUCLIDEAN = 2,
 
   /**
-   * Their inner product, for normalised vectors. Score = product, clipped to 0..1.
+   * Their inner product, of any length. Score = 0.5 + product / (2 + 2 * |product|): 0.5 where it is
+   * 0, 0.75 for two equal vectors of length 1, above that for longer ones, below 0.5 where it is
+   * negative. It rises with every product.
    *
    * @generated from enum value: DISTANCE_DOT_PRODUCT = 3;
    */

@@ -23,7 +23,8 @@ export declare const file_mahavishnu_vectorstore_v1_vectorstore_service: GenFile
  */
 export declare type CreateCollectionRequest = Message<"mahavishnu.vectorstore.v1.CreateCollectionRequest"> & {
   /**
-   * Its name, dimension and distance; `embedding_model` may be set here or by the first write.
+   * Its name and dimension, and what else is not the default; `embedding_model` may be set here or
+   * by the first write. `index` must be absent: BuildIndex makes one.
    *
    * @generated from field: mahavishnu.vectorstore.v1.Collection collection = 1;
    */
@@ -468,7 +469,7 @@ export declare const SearchRequestSchema: GenMessage<SearchRequest>;
  */
 export declare type SearchResponse = Message<"mahavishnu.vectorstore.v1.SearchResponse"> & {
   /**
-   * Best first; equal scores by id.
+   * Best first; equal ones by id.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Hit hits = 1;
    */
@@ -864,7 +865,7 @@ export declare type BuildIndexRequest = Message<"mahavishnu.vectorstore.v1.Build
   collection: string;
 
   /**
-   * Its kind and parameters; zeros are the defaults.
+   * Its kind and parameters; zeros are the defaults. Absent, or without a kind: HNSW.
    *
    * @generated from field: mahavishnu.vectorstore.v1.Index index = 2;
    */
@@ -884,7 +885,8 @@ export declare const BuildIndexRequestSchema: GenMessage<BuildIndexRequest>;
  */
 export declare type BuildIndexResponse = Message<"mahavishnu.vectorstore.v1.BuildIndexResponse"> & {
   /**
-   * What PostgreSQL is doing, as in pg_stat_progress_create_index.
+   * What PostgreSQL is doing, as in pg_stat_progress_create_index. On the embedded PostgreSQL, which
+   * tells nothing meanwhile, `building index` until it is done.
    *
    * @generated from field: string phase = 1;
    */
@@ -974,7 +976,9 @@ export declare const SearchModeSchema: GenEnum<SearchMode>;
  */
 export declare const VectorStoreService: GenService<{
   /**
-   * Makes a collection. Fails with ALREADY_EXISTS where the name is taken.
+   * Makes a collection, for all tenants. Fails with ALREADY_EXISTS, reason COLLECTION_EXISTS, where
+   * the name is taken, and with RESOURCE_EXHAUSTED, reason TOO_MANY_COLLECTIONS, where there are
+   * as many as the platform is configured for.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.CreateCollection
    */
@@ -1004,7 +1008,10 @@ export declare const VectorStoreService: GenService<{
     output: typeof ListCollectionsResponseSchema;
   },
   /**
-   * Deletes a collection and all its documents. `memories` is refused with FAILED_PRECONDITION.
+   * Deletes a collection and all its documents, those of every tenant. Calls on it that are under
+   * way end first or fail with NOT_FOUND. `memories` is refused with FAILED_PRECONDITION, reason
+   * COLLECTION_PROTECTED; one whose index is being built, or that others keep busy, with ABORTED,
+   * reason CONFLICT; one that is not there with NOT_FOUND.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.DeleteCollection
    */
@@ -1038,7 +1045,10 @@ export declare const VectorStoreService: GenService<{
     output: typeof BulkUpsertResponseSchema;
   },
   /**
-   * Finds documents by vector, text or both. Best first; equal scores by id.
+   * Finds documents by vector, text or both. Best first; equal ones by id. There are never fewer
+   * hits than there are documents in the scope that can be found, up to `limit`.
+   * Small scopes are searched exactly; a large one, in a collection that has an approximate index,
+   * by that index.
    * Fails with FAILED_PRECONDITION where `model` or the vector's dimension is not the collection's.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.Search
@@ -1104,8 +1114,13 @@ export declare const VectorStoreService: GenService<{
     output: typeof DeleteDocumentsResponseSchema;
   },
   /**
-   * Builds an approximate index, in place of the one that is there, and tells its progress. The
-   * last message has `done = true`.
+   * Builds an approximate index, in place of the one that is there, and tells its progress about
+   * twice a second. Searches and writes go on meanwhile, and use the old index until the new one
+   * takes its place; on the embedded PostgreSQL they wait instead. The last message has
+   * `done = true`. Cancelling the call, or losing it, cancels the build and leaves the old index.
+   * Fails with ABORTED, reason CONFLICT, while another build of the collection runs, and with
+   * FAILED_PRECONDITION, reason TOO_FEW_ROWS, for an IVFFlat index of fewer vectors than 30 for
+   * each list, or than 1,000.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.BuildIndex
    */
