@@ -23,6 +23,8 @@ export interface Collection {
   readonly embeddingModel: string | undefined;
   /** Undefined where every search is exact. */
   readonly index: CollectionIndex | undefined;
+  /** The text search configuration of PostgreSQL that makes words of its texts and queries. */
+  readonly textLanguage: string;
   readonly createTime: Instant;
 }
 

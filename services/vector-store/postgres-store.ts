@@ -8,7 +8,7 @@ import { CollectionCache } from "./collection-cache.ts";
 import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
 import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
-import type { Hit, SearchQuery } from "./search.ts";
+import { type Hit, hybridCandidates, type SearchQuery } from "./search.ts";
 import {
   type CollectionRow,
   collectionColumns,
@@ -21,6 +21,8 @@ import type { Statement } from "./sql/parameters.ts";
 import { countStatement, deleteStatement, getStatement, listStatement } from "./sql/read-sql.ts";
 import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
+import { TextPlanner, type TextPlannerOptions } from "./sql/text-planner.ts";
+import type { TextLeg } from "./sql/text-search-sql.ts";
 import { writeVectors } from "./sql/vector-writes.ts";
 import type {
   DocumentPage,
@@ -31,6 +33,8 @@ import type {
   VectorWrite,
 } from "./store.ts";
 
+/** Where the documents are. */
+const table = "memories";
 const collectionLifetimeMs = 2_000;
 const preparedStatements = 100;
 /** How often a write begins anew because another writer took a content at the last moment. */
@@ -52,8 +56,11 @@ export class PostgresDocumentStore implements DocumentStore {
   );
   readonly #names = new StatementNames(preparedStatements);
 
-  constructor(database: Postgres) {
+  readonly #text: TextPlanner;
+
+  constructor(database: Postgres, text: TextPlannerOptions = {}) {
     this.#database = database;
+    this.#text = new TextPlanner((statement, signal) => this.#rows(statement, signal), text);
   }
 
   collection(name: string, signal?: AbortSignal): Promise<Collection> {
@@ -131,7 +138,9 @@ export class PostgresDocumentStore implements DocumentStore {
     const collection = await this.collection(collectionName, signal);
     requireModel(collection, query.model);
     if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
-    const rows = await this.#rows<HitRow>(searchStatement(tenant, query), signal);
+    const words = await this.#textLeg(tenant, collection, query, signal);
+    const statement = searchStatement(table, tenant, query, words);
+    const rows = await this.#rows<HitRow>(statement, signal);
     return rows.map((row) => ({
       document: documentOfRow(row),
       score: row.score,
@@ -139,6 +148,18 @@ export class PostgresDocumentStore implements DocumentStore {
       textScore: row.text_score ?? undefined,
       bytes: row.bytes,
     }));
+  }
+
+  async #textLeg(
+    tenant: string,
+    { textLanguage }: Collection,
+    query: SearchQuery,
+    signal: AbortSignal | undefined,
+  ): Promise<TextLeg | undefined> {
+    if (query.mode === "vector") return undefined;
+    const { filter, limit, text, mode } = query;
+    const best = mode === "text" ? limit : hybridCandidates(limit);
+    return await this.#text.plan({ table, tenant, filter }, textLanguage, text, best, signal);
   }
 
   async get(

@@ -4,9 +4,6 @@ import type { Filter } from "./filter.ts";
 /** How much the vector part weighs in a hybrid score; the text part weighs the rest. */
 export const hybridVectorWeight = 0.5;
 
-/** Saturation of repeated words, and how much a document's length counts, in BM25. */
-export const bm25 = { k1: 1.2, b: 0.75 } as const;
-
 /** How many candidates each leg of a hybrid search brings. */
 export function hybridCandidates(limit: number): number {
   return Math.max(4 * limit, 50);

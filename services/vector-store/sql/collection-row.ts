@@ -2,7 +2,7 @@ import type { Collection, CollectionIndex, DistanceName } from "../collection.ts
 
 export const collectionColumns =
   "name, dimension, distance, embedding_model, index_kind, index_m, index_ef_construction, " +
-  "index_lists, (extract(epoch from created_at) * 1000000)::bigint as created_micros";
+  "index_lists, text_language, (extract(epoch from created_at) * 1000000)::bigint as created_micros";
 
 /** All tenants share the platform's collections. */
 export const ofPlatform = "tenant = ''";
@@ -17,6 +17,7 @@ export interface CollectionRow {
   readonly index_m: number | null;
   readonly index_ef_construction: number | null;
   readonly index_lists: number | null;
+  readonly text_language: string;
   readonly created_micros: string;
 }
 
@@ -35,6 +36,7 @@ export function collectionOfRow(row: CollectionRow): Collection {
             efConstruction: row.index_ef_construction ?? undefined,
             lists: row.index_lists ?? undefined,
           },
+    textLanguage: row.text_language,
     createTime: BigInt(row.created_micros),
   };
 }

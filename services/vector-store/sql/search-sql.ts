@@ -1,6 +1,5 @@
 import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import {
-  bm25,
   hybridCandidates,
   hybridVectorWeight,
   type SearchBy,
@@ -9,6 +8,7 @@ import {
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import { filterSql } from "./filter-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
+import { type TextLeg, textSql } from "./text-search-sql.ts";
 
 /**
  * One statement for a whole search. First it finds ids and scores only, so that nothing wide is
@@ -17,21 +17,27 @@ import { SqlParameters, type Statement } from "./parameters.ts";
  * Scores are of single precision, as they travel, so that what a caller sees as equal is ordered
  * by id.
  */
-export function searchStatement(tenant: string, query: SearchQuery): Statement {
+export function searchStatement(
+  table: string,
+  tenant: string,
+  query: SearchQuery,
+  textLeg: TextLeg | undefined,
+): Statement {
   const parameters = new SqlParameters();
   const tenantParameter = parameters.add(tenant);
   const inTenant = `m.tenant = ${tenantParameter}`;
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const parts = hitsSql(query, scope, inTenant, limit, parameters);
+  const place = { table, where: scope, inTenant };
+  const parts = hitsSql(query, place, textLeg, limit, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
 with ${parts},
 sized as (
   select h.*, ${documentBytes(query.includeVectors)} as bytes
-  from hits h join memories m on ${inTenant} and m.id = h.id
+  from hits h join ${table} m on ${inTenant} and m.id = h.id
   where h.score >= ${minScore}
 ),
 ranked as (
@@ -43,16 +49,23 @@ fitting as materialized (
 )
 select ${documentColumns(query.includeVectors)},
   h.score, h.vector_score, h.text_score, h.bytes
-from fitting h join memories m on ${inTenant} and m.id = h.id
+from fitting h join ${table} m on ${inTenant} and m.id = h.id
 order by h.score desc, h.id`;
   return { text, parameters };
+}
+
+interface Place {
+  readonly table: string;
+  /** What makes a document `m` one of those that are searched. */
+  readonly where: string;
+  readonly inTenant: string;
 }
 
 /** CTEs that end in `hits (id, score, vector_score, text_score)`. */
 function hitsSql(
   query: SearchQuery,
-  scope: string,
-  inTenant: string,
+  place: Place,
+  textLeg: TextLeg | undefined,
   limit: string,
   parameters: SqlParameters,
 ): string {
@@ -62,13 +75,13 @@ function hitsSql(
     case "vector":
       return `
 nearest as materialized (
-  ${nearestSql(similarity(vector(query)), scope, limit)}
+  ${nearestSql(similarity(vector(query)), place, limit)}
 ),
 hits as materialized (
   select id, score, score as vector_score, null::real as text_score from nearest
 )`;
     case "text":
-      return `${scoredSql(scope, parameters.add(searchable(query.text)))},
+      return `${textSql(required(textLeg), query.text, place, parameters).ctes},
 hits as materialized (
   select id, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
@@ -76,9 +89,10 @@ hits as materialized (
     case "hybrid": {
       const candidates = `${parameters.add(hybridCandidates(query.limit))}::int`;
       const ownSimilarity = similarity(vector(query));
-      return `${scoredSql(scope, parameters.add(searchable(query.text)))},
+      const words = textSql(required(textLeg), query.text, place, parameters);
+      return `${words.ctes},
 nearest as materialized (
-  ${nearestSql(ownSimilarity, scope, candidates)}
+  ${nearestSql(ownSimilarity, place, candidates)}
 ),
 candidate_ids as materialized (
   select id from nearest
@@ -88,11 +102,10 @@ candidate_ids as materialized (
 parts as materialized (
   select m.id,
     case when m.embedding is not null then ${ownSimilarity} end as vector_score,
-    case when q.lexemes is not null then coalesce(s.text_score, 0)::real end as text_score
+    ${words.score} as text_score
   from candidate_ids c
-    join memories m on ${inTenant} and m.id = c.id
-    left join scored s on s.id = c.id
-    cross join query q
+    join ${place.table} m on ${place.inTenant} and m.id = c.id
+    ${words.join}
 ),
 hits as materialized (
   select id, ${hybridScore} as score, vector_score, text_score
@@ -110,10 +123,10 @@ const hybridScore = `(case
   end)::real`;
 
 /** Every vector of the scope is compared. */
-function nearestSql(similarityTo: string, scope: string, limit: string): string {
+function nearestSql(similarityTo: string, { table, where }: Place, limit: string): string {
   return `select m.id, ${similarityTo} as score
-  from memories m
-  where ${scope} and m.embedding is not null
+  from ${table} m
+  where ${where} and m.embedding is not null
   order by score desc, m.id
   limit ${limit}`;
 }
@@ -123,60 +136,7 @@ function similarity(vector: string): string {
   return `greatest(least(1 - (m.embedding <=> ${vector}), 1), 0)::real`;
 }
 
-/**
- * CTEs that end in `scored (id, text_score)`: every document of the scope that holds a word of the
- * query, with its BM25 score as a share of the best that any document could reach, which is
- * sum(idf) * (k1 + 1). A word that no document holds counts in that sum too.
- *
- * The query becomes lexemes first, and the lexemes, quoted, a tsquery: no text is syntax. Since
- * every document with a query word is a candidate, document frequencies come from the candidates.
- * setweight and ts_filter leave of each document only what the query asks for, before anything is
- * unnested. A query without a searchable word has null lexemes and matches nothing.
- */
-function scoredSql(scope: string, text: string): string {
-  const { k1, b } = bm25;
-  return `
-query as materialized (
-  select array_agg(lexeme) as lexemes,
-    string_agg(
-      '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
-    )::tsquery as expression
-  from unnest(to_tsvector('english', ${text}::text))
-),
-scope as materialized (
-  select count(*)::float8 as documents, avg(m.lexeme_count)::float8 as mean_length
-  from memories m where ${scope} and (select lexemes from query) is not null
-),
-candidate as materialized (
-  select m.id, m.lexeme_count, m.lexemes
-  from memories m
-  where ${scope} and m.lexemes @@ (select expression from query)
-),
-occurrence as materialized (
-  select c.id, c.lexeme_count, found.lexeme, cardinality(found.positions) as times
-  from candidate c cross join query q
-    cross join lateral unnest(ts_filter(setweight(c.lexemes, 'A', q.lexemes), '{a}')) found
-),
-term as materialized (
-  select t.lexeme,
-    ln(1 + (s.documents - coalesce(f.documents, 0) + 0.5) / (coalesce(f.documents, 0) + 0.5))
-      as idf
-  from query q cross join scope s cross join lateral unnest(q.lexemes) t(lexeme)
-    left join (
-      select lexeme, count(*)::float8 as documents from occurrence group by lexeme
-    ) f on f.lexeme = t.lexeme
-),
-scored as materialized (
-  select o.id, least(1, greatest(0,
-    sum(t.idf * o.times
-      / (o.times + ${k1} * (${1 - b} + ${b} * o.lexeme_count / s.mean_length)))
-    / (select sum(idf) from term)))::real as text_score
-  from occurrence o join term t on t.lexeme = o.lexeme cross join scope s
-  group by o.id
-)`;
-}
-
-/** PostgreSQL takes neither NUL nor half a surrogate pair; in a query they match nothing anyway. */
-function searchable(text: string): string {
-  return text.toWellFormed().replaceAll("\0", " ");
+function required(textLeg: TextLeg | undefined): TextLeg {
+  if (textLeg === undefined) throw new Error("a search by words without a plan");
+  return textLeg;
 }
