@@ -84,6 +84,7 @@ export function collectionMessage(
     }),
     ...(documentCount === undefined ? {} : { documentCount }),
     createTime: secondsAndNanos(collection.createTime),
+    textLanguage: collection.textLanguage,
   };
 }
 

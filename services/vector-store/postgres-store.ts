@@ -18,7 +18,13 @@ import {
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import type { Statement } from "./sql/parameters.ts";
-import { countStatement, deleteStatement, getStatement, listStatement } from "./sql/read-sql.ts";
+import {
+  countStatement,
+  deleteStatement,
+  getStatement,
+  listStatement,
+  removeExpiredStatement,
+} from "./sql/read-sql.ts";
 import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
 import { TextPlanner, type TextPlannerOptions } from "./sql/text-planner.ts";
@@ -213,6 +219,11 @@ export class PostgresDocumentStore implements DocumentStore {
   ): Promise<bigint> {
     await this.collection(collection, signal);
     return await this.#count(deleteStatement(tenant, selection), signal);
+  }
+
+  async removeExpired(collection: string, limit: number, signal?: AbortSignal): Promise<number> {
+    await this.collection(collection, signal);
+    return Number(await this.#count(removeExpiredStatement(table, limit), signal));
   }
 
   /**

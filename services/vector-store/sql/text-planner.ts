@@ -68,7 +68,7 @@ export class TextPlanner {
     limit: number,
     signal: AbortSignal | undefined,
   ): Promise<TextLeg> {
-    const key = `${scope.table} ${scope.tenant} ${fingerprintOf(scope.filter)}`;
+    const key = `${scope.table} ${language} ${scope.tenant} ${fingerprintOf(scope.filter)}`;
     const knowledge = await this.#scopes.get(key, () => this.#measure(scope), signal);
     if (knowledge === "small") return { way: "counted", language };
     const found = await this.#run<{ lexeme: string }>(lexemesStatement(language, query), signal);

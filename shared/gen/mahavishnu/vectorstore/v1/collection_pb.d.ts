@@ -67,6 +67,15 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * The language of its texts: a text search configuration of PostgreSQL, such as `english`,
+   * `german`, or `simple`, which takes words as they are. Empty: `english`. That of `memories` is a
+   * setting of the service. Documents and queries become words by it.
+   *
+   * @generated from field: string text_language = 15;
+   */
+  textLanguage: string;
 };
 
 /**
