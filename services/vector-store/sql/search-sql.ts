@@ -1,7 +1,7 @@
 import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import {
+  defaultVectorWeight,
   hybridCandidates,
-  hybridVectorWeight,
   type SearchBy,
   type SearchQuery,
 } from "../search.ts";
@@ -89,6 +89,7 @@ hits as materialized (
     case "hybrid": {
       const candidates = `${parameters.add(hybridCandidates(query.limit))}::int`;
       const ownSimilarity = similarity(vector(query));
+      const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
       const words = textSql(required(textLeg), query.text, place, parameters);
       return `${words.ctes},
 nearest as materialized (
@@ -108,7 +109,7 @@ parts as materialized (
     ${words.join}
 ),
 hits as materialized (
-  select id, ${hybridScore} as score, vector_score, text_score
+  select id, ${hybridScore(weight)} as score, vector_score, text_score
   from parts order by score desc, id limit ${limit}
 )`;
     }
@@ -116,11 +117,13 @@ hits as materialized (
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
-const hybridScore = `(case
+function hybridScore(weight: string): string {
+  return `(case
     when vector_score is null then text_score
     when text_score is null then vector_score
-    else ${hybridVectorWeight} * vector_score + ${1 - hybridVectorWeight} * text_score
+    else ${weight} * vector_score + (1 - ${weight}) * text_score
   end)::real`;
+}
 
 /** Every vector of the scope is compared. */
 function nearestSql(similarityTo: string, { table, where }: Place, limit: string): string {
