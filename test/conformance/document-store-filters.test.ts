@@ -34,7 +34,9 @@ describeEachStore("filters", (_, database) => {
     expect(stored).toHaveLength(documentCount);
   });
 
-  test(`${runs} random trees select what their plain reading selects`, async () => {
+  test(`${runs} random trees select what their plain reading selects`, {
+    timeout: 120_000,
+  }, async () => {
     let selective = 0;
     const trees = fc.array(filterArbitrary, { minLength: treesAtOnce, maxLength: treesAtOnce });
     await fc.assert(

@@ -6,8 +6,8 @@ import { describeEachStore } from "../harness/postgres.ts";
 import { collection, newDocument, searchOf, vectorOf, writeOf } from "./document-store-samples.ts";
 
 const documents = 400;
-const corpora = 4;
-const queries = 25;
+const corpora = 3;
+const queries = 20;
 
 /** Words from common to rare; the hostile ones are words of their own too. */
 const vocabulary = [...Array.from({ length: 60 }, (_, i) => `q${i}z`), "o'neil", "back\\slash"];
@@ -52,7 +52,7 @@ describeEachStore("text search", (_, database) => {
     });
   }
 
-  test("what is not read could not have been among the best", async () => {
+  test("what is not read could not have been among the best", { timeout: 120_000 }, async () => {
     const makers = fc.sample(fc.array(text, { minLength: documents, maxLength: documents }), {
       numRuns: corpora,
       seed: 7,
@@ -90,7 +90,23 @@ describeEachStore("text search", (_, database) => {
         { numRuns: queries, seed: 11 + i },
       );
     }
-    expect(hits).toBeGreaterThan(500);
+    expect(hits).toBeGreaterThan(300);
+  });
+
+  test("expired documents count in no statistics", async () => {
+    const tenant = "expired";
+    const live = Array.from({ length: 20 }, (_, i) => newDocument(`lion d${i} ${"x ".repeat(i)}`));
+    const expired = Array.from({ length: 20 }, (_, i) =>
+      newDocument(`zebra lion gone${i}`, { expireTime: 1n }),
+    );
+    await counted.write(tenant, writeOf(...live, newDocument("zebra"), ...expired));
+    const by: SearchBy = { mode: "text", text: "zebra lion" };
+    const exact = await found(counted, tenant, by, { limit: 30 });
+    const planned = await found(pruning, tenant, by, { limit: 30 });
+    expect(planned).toHaveLength(21);
+    for (const [at, hit] of planned.entries()) {
+      expect(hit.score).toBeCloseTo(exact[at]?.score ?? Number.NaN, 6);
+    }
   });
 
   test("a large scope in which no word stands has no hit, and no query is syntax there", async () => {

@@ -13,11 +13,12 @@ import {
   frequenciesStatement,
   lexemesStatement,
   probeStatement,
+  type SampleRow,
   type Scope,
   type ScoringFacts,
   sampleStatement,
+  scopeCountStatement,
   scopeSizeStatement,
-  scopeStatisticsStatement,
   type TextLeg,
 } from "./text-search-sql.ts";
 
@@ -145,20 +146,18 @@ export class TextPlanner {
       undefined,
     );
     if ((size?.documents ?? 0) <= this.#countedUpTo) return "small";
-    const [whole] = await this.#run<{ documents: number; mean_length: number }>(
-      scopeStatisticsStatement(scope),
+    const [counted] = await this.#run<{ documents: number }>(scopeCountStatement(scope), undefined);
+    const every = Math.max(1, Math.floor((counted?.documents ?? 0) / sampleSize));
+    const fewest = every === 1 ? 1 : fewestInSample;
+    const [sample] = await this.#run<SampleRow>(
+      sampleStatement(scope, every, fewest, mostCommon),
       undefined,
     );
-    if (whole === undefined || whole.documents === 0 || whole.mean_length === 0) return "small";
-    const every = Math.max(1, Math.floor(whole.documents / sampleSize));
-    const sample = await this.#run<{ lexeme: string; documents: number; sampled: number }>(
-      sampleStatement(scope, every, every === 1 ? 1 : fewestInSample, mostCommon),
-      undefined,
-    );
-    const factor = whole.documents / (sample[0]?.sampled ?? 1);
+    if (counted === undefined || sample === undefined || !sample.mean_length) return "small";
+    const factor = counted.documents / sample.looked_at;
     return {
-      statistics: { documents: whole.documents, meanLength: whole.mean_length },
-      common: new Map(sample.map(({ lexeme, documents }) => [lexeme, documents * factor])),
+      statistics: { documents: sample.sampled * factor, meanLength: sample.mean_length },
+      common: new Map(sample.lexemes.map((one, i) => [one, (sample.frequencies[i] ?? 0) * factor])),
       counted: new LRUCache<string, number>({ max: countedLexemes }),
     };
   }

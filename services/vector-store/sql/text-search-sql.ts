@@ -196,19 +196,32 @@ from (select from ${scope.table} m where ${where} limit ${limit}) counted`;
   return { text, parameters };
 }
 
-/** The whole scope's `documents` and `mean_length`. */
-export function scopeStatisticsStatement(scope: Scope): Statement {
-  const { parameters, where } = begin(scope);
-  const text = `
-select count(*)::float8 as documents, coalesce(avg(m.lexeme_count), 0)::float8 as mean_length
-from ${scope.table} m where ${where}`;
+/**
+ * How many documents the scope has: `documents`. Without a filter those of the tenant are counted
+ * in an index alone, expired ones too; the sample tells how many of them live.
+ */
+export function scopeCountStatement(scope: Scope): Statement {
+  const { parameters, where, inTenant } = begin(scope);
+  const counted = scope.filter === undefined ? inTenant : where;
+  const text = `select count(*)::float8 as documents from ${scope.table} m where ${counted}`;
   return { text, parameters };
 }
 
+/** What a sample tells of a scope. */
+export interface SampleRow {
+  /** Documents that were looked at, and how many of them belong to the scope. */
+  readonly looked_at: number;
+  readonly sampled: number;
+  readonly mean_length: number | null;
+  /** Lexemes that at least so many documents of the sample hold, and how many do. */
+  readonly lexemes: readonly string[];
+  readonly frequencies: readonly number[];
+}
+
 /**
- * Lexemes that at least `fewest` of the sampled documents hold, and how many do: `lexeme`,
- * `documents`, and in each row the sample's size, `sampled`. The sample is one of `every` documents,
- * chosen by their ids, so that it is spread over the scope whatever its order on disk.
+ * Looks at one of `every` documents of what was counted, chosen by their ids, so that the sample is
+ * spread over the scope whatever its order on disk. Without a filter the ids come from the index
+ * alone, and only the sample's documents are read.
  */
 export function sampleStatement(
   scope: Scope,
@@ -216,16 +229,32 @@ export function sampleStatement(
   fewest: number,
   most: number,
 ): Statement {
-  const { parameters, where } = begin(scope);
+  const { parameters, where, inTenant } = begin(scope);
+  const chosen = `mod(hashtext(m.id), ${parameters.add(every)}::int) = 0`;
+  const columns = "m.lexemes, m.lexeme_count";
+  const sample =
+    scope.filter === undefined
+      ? `chosen as materialized (select m.id from ${scope.table} m where ${inTenant} and ${chosen}),
+sample as materialized (
+  select ${columns}, ${isLive} as live
+  from chosen join ${scope.table} m on ${inTenant} and m.id = chosen.id
+)`
+      : `sample as materialized (
+  select ${columns}, true as live from ${scope.table} m where ${where} and ${chosen}
+)`;
   const text = `
-with sample as materialized (
-  select m.lexemes from ${scope.table} m
-  where ${where} and mod(hashtext(m.id), ${parameters.add(every)}::int) = 0
+with ${sample},
+frequent as materialized (
+  select lexeme, count(*)::float8 as documents
+  from sample cross join lateral unnest(tsvector_to_array(lexemes)) lexeme
+  where live group by lexeme having count(*) >= ${parameters.add(fewest)}::int
+  order by count(*) desc limit ${parameters.add(most)}::int
 )
-select lexeme, count(*)::float8 as documents, (select count(*) from sample)::float8 as sampled
-from sample cross join lateral unnest(tsvector_to_array(lexemes)) lexeme
-group by lexeme having count(*) >= ${parameters.add(fewest)}::int
-order by count(*) desc limit ${parameters.add(most)}::int`;
+select count(*)::float8 as looked_at, count(*) filter (where live)::float8 as sampled,
+  (avg(lexeme_count) filter (where live))::float8 as mean_length,
+  array(select lexeme from frequent order by lexeme) as lexemes,
+  array(select documents from frequent order by lexeme) as frequencies
+from sample`;
   return { text, parameters };
 }
 
@@ -249,11 +278,17 @@ from unnest(${asked}) asked(lexeme, expression)`;
   return { text, parameters };
 }
 
-function begin({ tenant, filter }: Scope): { parameters: SqlParameters; where: string } {
+interface Beginning {
+  readonly parameters: SqlParameters;
+  readonly where: string;
+  readonly inTenant: string;
+}
+
+function begin({ tenant, filter }: Scope): Beginning {
   const parameters = new SqlParameters();
   const inTenant = `m.tenant = ${parameters.add(tenant)}`;
   const filtered = filter === undefined ? "" : ` and ${filterSql(filter, parameters)}`;
-  return { parameters, where: `${inTenant} and ${isLive}${filtered}` };
+  return { parameters, where: `${inTenant} and ${isLive}${filtered}`, inTenant };
 }
 
 function expression(requirement: Requirement): string {
