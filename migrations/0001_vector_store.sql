@@ -15,6 +15,8 @@ create table collections (
   distance text not null check (distance in ('cosine', 'euclidean', 'dot_product')),
   -- null until the first vector claims the collection for its model.
   embedding_model text,
+  -- A text search configuration of PostgreSQL; what it makes of texts stands in `lexemes`.
+  text_language text not null default 'english',
   -- Where its documents are.
   table_name text collate "C" not null unique
     default 'documents_' || nextval('collection_numbers'),
@@ -27,20 +29,26 @@ create table collections (
 --
 -- Full text covers the first 65,536 characters: a tsvector holds at most 1 MiB, and no text of
 -- this length can reach that; the rest of a longer content is stored but not found by its words.
--- lexeme_count is the document's length in BM25: every occurrence of every lexeme.
+-- Which text search configuration it is the trigger says by its argument, so that no write has to
+-- look it up.
+--
+-- lexeme_count is the document's length in BM25: every occurrence of every lexeme. It is what the
+-- positions of all lexemes take in the binary format, two bytes each: an expression that PL/pgSQL
+-- evaluates by itself, where a query over unnest(lexemes) would take as long as making the lexemes.
 create function memories_index_text() returns trigger
 language plpgsql as $$
 begin
-  new.lexemes := to_tsvector('english', left(new.content, 65536));
+  new.lexemes := to_tsvector(tg_argv[0]::regconfig, left(new.content, 65536));
   new.lexeme_count :=
-    (select coalesce(sum(cardinality(positions)), 0) from unnest(new.lexemes));
+    (octet_length(tsvectorsend(new.lexemes)) - octet_length(tsvectorsend(strip(new.lexemes)))) / 2;
   return new;
 end
 $$;
 
 -- Makes the table of a collection; all of them have this one definition. A migration that changes it
 -- changes the tables that are there too: the collections' `table_name`s say which.
-create function create_collection_table(table_name text, dimension integer) returns void
+create function create_collection_table(table_name text, dimension integer, text_language text)
+returns void
 language plpgsql as $$
 declare
   -- An index holds at most 2,000 components of type vector, and 4,000 of half precision.
@@ -116,9 +124,9 @@ begin
     $ddl$
       create trigger memories_index_text
         before insert or update of content on %I
-        for each row execute function memories_index_text()
+        for each row execute function memories_index_text(%L)
     $ddl$,
-    table_name
+    table_name, text_language
   );
 
   -- De-duplication that no race can pass. The hash comes first, so that it serves look-ups by hash.
@@ -146,10 +154,15 @@ begin
   execute format(
     'create index %I on %I using gin (lexemes)', table_name || '_lexemes', table_name
   );
+  -- For the sweeper, which takes the longest expired first.
+  execute format(
+    'create index %I on %I (expires_at) where expires_at is not null',
+    table_name || '_expiry', table_name
+  );
 end
 $$;
 
 insert into collections (name, dimension, distance, table_name)
 values ('memories', 768, 'cosine', 'memories');
 
-select create_collection_table('memories', 768);
+select create_collection_table('memories', 768, 'english');

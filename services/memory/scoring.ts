@@ -27,7 +27,7 @@ export interface Neighbours {
 }
 
 /** What the sources weigh the vector part with where there are both; see docs/architecture.md. */
-const vectorWeight = 0.5;
+const vectorWeight = 0.6;
 /**
  * Of what is missing to 1, a turn gains this much times the scores of the turns beside it. Chosen
  * by docs/retrieval-evaluation.md: from 0.15 to 0.4 it makes little difference.

@@ -341,6 +341,12 @@ describe("vector-store", () => {
     const both = await client.search({ vector: { values }, text: "zebra" }, tenant);
     expect(both.mode).toBe(SearchMode.HYBRID);
     expect(both.hits[0]).toMatchObject({ document: { id: "a" }, vectorScore: 1 });
+    const { score = -1, textScore = -1 } = both.hits[0] ?? {};
+    expect(score).toBeCloseTo(0.6 + 0.4 * textScore, 6);
+    const weighed = { vector: { values }, text: "zebra", vectorWeight: 0.25 };
+    const [first] = (await client.search(weighed, tenant)).hits;
+    expect(first?.document?.id).toBe("a");
+    expect(first?.score).toBeCloseTo(0.25 + 0.75 * textScore, 6);
     const words = await client.search({ text: "zebra" }, tenant);
     expect(words.mode).toBe(SearchMode.TEXT);
     expect(words.hits.map((one) => one.document?.id)).toEqual(["c", "a"]);
@@ -372,11 +378,12 @@ describe("vector-store", () => {
       vector: { values },
       limit: 1_001,
       minScore: 2,
+      vectorWeight: 1.1,
       filter: { node: { case: "allOf" as const, value: { filters: [] } } },
     };
     expect(await refusal(client.search(bad))).toMatchObject({
       code: Code.InvalidArgument,
-      fields: ["vector", "text", "filter.all_of.filters", "limit", "min_score"],
+      fields: ["vector", "text", "filter.all_of.filters", "limit", "min_score", "vector_weight"],
     });
     expect(await refusal(client.search({}))).toMatchObject({ fields: ["text"] });
     expect(await refusal(client.search({ mode: SearchMode.VECTOR }))).toMatchObject({

@@ -10,12 +10,19 @@ import type { VectorStoreConfig } from "./config.ts";
 import { DatabaseProbe } from "./database-probe.ts";
 import { vectorStoreHandlers } from "./handlers.ts";
 import { IndexKeeper } from "./index-keeper.ts";
+import { PostgresLanguageStore } from "./language-store.ts";
 import { createMetrics } from "./metrics.ts";
 import { PostgresDocumentStore } from "./postgres-store.ts";
 import { watchReadiness } from "./readiness.ts";
+import type { DocumentStore } from "./store.ts";
+import { sweep } from "./sweeper.ts";
+import { TextLanguage } from "./text-language.ts";
 
 /** A probe that takes longer than this counts as failed. */
 const probeTimeoutMs = 5_000;
+
+/** Expired documents that one statement removes. */
+const sweptAtOnce = 500;
 
 /** So long nobody's query may be answered while a probe waits for its turn. */
 const quietMs = 15_000;
@@ -79,9 +86,24 @@ export async function createApp(
   resources.defer("server", () => server.shutdown(config.shutdownGraceMs));
 
   const stop = new AbortController();
+  const languages = new PostgresLanguageStore(postgres, config.postgres, logger);
+  const language = new TextLanguage(languages, config.textLanguage, stop.signal);
   const probe = new DatabaseProbe(postgres, quietMs);
   let schemaKnown = false;
   let leftovers: Promise<void> | undefined;
+  let sweeping: Promise<void> | undefined;
+  const sweeper = {
+    collections: async (signal: AbortSignal) => await allCollections(store, signal),
+    remove: (collection: string, limit: number, signal: AbortSignal) =>
+      store.removeExpired(collection, limit, signal),
+    removed: (collection: string, count: number) => {
+      metrics.swept(collection, count);
+      logger.debug({ collection, count }, "removed expired documents");
+    },
+    failed: (error: unknown) => logger.warn({ err: error }, "expired documents were not removed"),
+    intervalMs: config.sweepIntervalMs,
+    batch: sweptAtOnce,
+  };
   const watching = watchReadiness(
     {
       check: async (signal) => {
@@ -89,6 +111,7 @@ export async function createApp(
         if (schemaKnown) return await probe.check(signal);
         const { ready, message, warning } = await postgresReadiness(postgres, { signal });
         if (!ready) throw new Error(message);
+        await language.check(signal);
         schemaKnown = true;
         if (warning !== undefined) logger.warn(warning);
         leftovers = store
@@ -97,8 +120,10 @@ export async function createApp(
       },
       changed: (problem) => {
         health.set(VectorStoreService.typeName, problem === undefined);
-        if (problem === undefined) logger.info("serving");
-        else logger.warn({ err: problem }, `not serving: ${problem.message}`);
+        if (problem === undefined) {
+          logger.info("serving");
+          sweeping ??= sweep(sweeper, stop.signal);
+        } else logger.warn({ err: problem }, `not serving: ${problem.message}`);
       },
       intervalMs: config.probeIntervalMs,
       timeoutMs: probeTimeoutMs,
@@ -109,7 +134,7 @@ export async function createApp(
   resources.defer("readiness", async () => {
     stop.abort();
     await watching;
-    await leftovers;
+    await Promise.all([leftovers, sweeping, language.settled()]);
   });
 
   const owned = resources.move();
@@ -117,4 +142,14 @@ export async function createApp(
     address: server.address,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
+}
+
+async function allCollections(store: DocumentStore, signal: AbortSignal): Promise<string[]> {
+  const names: string[] = [];
+  const page = 100;
+  for (;;) {
+    const found = await store.collections(names.at(-1), page, signal);
+    names.push(...found.map((one) => one.name));
+    if (found.length < page) return names;
+  }
 }

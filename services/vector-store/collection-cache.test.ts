@@ -9,6 +9,7 @@ function collection(embeddingModel: string | undefined): Collection {
     distance: "cosine",
     embeddingModel,
     index: undefined,
+    textLanguage: "english",
     createTime: 0n,
   };
 }

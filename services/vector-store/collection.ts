@@ -23,11 +23,16 @@ export interface Collection {
   readonly embeddingModel: string | undefined;
   /** Undefined where every search is exact. */
   readonly index: CollectionIndex | undefined;
+  /** The text search configuration of PostgreSQL that makes words of its texts and queries. */
+  readonly textLanguage: string;
   readonly createTime: Instant;
 }
 
 /** A collection to make; its name and dimension are valid. */
-export type NewCollection = Pick<Collection, "name" | "dimension" | "distance" | "embeddingModel">;
+export type NewCollection = Pick<
+  Collection,
+  "name" | "dimension" | "distance" | "embeddingModel" | "textLanguage"
+>;
 
 /** What the database knows of a collection's documents, of all tenants; estimates but for sizes. */
 export interface CollectionStatistics {

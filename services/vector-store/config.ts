@@ -1,3 +1,4 @@
+import { z } from "zod";
 import {
   type ConfigSources,
   configSources,
@@ -7,6 +8,9 @@ import {
 } from "../../shared/config.ts";
 import { postgresConfig, postgresSettings } from "../../shared/postgres/config.ts";
 import { processSettings } from "../../shared/process.ts";
+
+/** A call that waits this long for a connection is refused, whatever its own deadline. */
+const acquireTimeoutMs = 30_000;
 
 export const vectorStoreSettings = {
   ...processSettings,
@@ -51,6 +55,25 @@ export const vectorStoreSettings = {
     kinds.integer(10, 600_000).default(2_000),
     "Time between looks at whether the database answers, in milliseconds",
   ),
+  sweepIntervalMs: setting(
+    "MAHAVISHNU_VECTOR_STORE_SWEEP_INTERVAL_MS",
+    kinds.integer(10, 86_400_000).default(60_000),
+    "Time between removals of expired documents, in milliseconds; they are never returned anyway",
+  ),
+  maxWaiting: setting(
+    "MAHAVISHNU_VECTOR_STORE_MAX_WAITING",
+    kinds.integer(1, 100_000).default(4_000),
+    "Calls that may wait for a connection to the database; more are RESOURCE_EXHAUSTED",
+  ),
+  textLanguage: setting(
+    "MAHAVISHNU_TEXT_LANGUAGE",
+    z
+      .string()
+      .regex(/^[a-z_][a-z0-9_]{0,62}$/, "must be a text search configuration's name")
+      .default("english"),
+    "PostgreSQL's text search configuration for memories; another one indexes all texts anew at start",
+    "postgresql.text_language",
+  ),
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     kinds.flag().default(true),
@@ -64,5 +87,7 @@ export type VectorStoreConfig = ReturnType<typeof readConfig>;
 /** Throws one ConfigError that names every wrong or missing value. */
 export function readConfig(sources: ConfigSources = configSources()) {
   const values = readSettings(vectorStoreSettings, sources);
-  return { ...values, postgres: postgresConfig(values, "vector-store") };
+  const { maxWaiting } = values;
+  const postgres = { ...postgresConfig(values, "vector-store"), maxWaiting, acquireTimeoutMs };
+  return { ...values, postgres };
 }

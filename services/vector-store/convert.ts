@@ -93,6 +93,7 @@ export function collectionMessage(
         pgvectorVersion: statistics.pgvectorVersion,
       },
     }),
+    textLanguage: collection.textLanguage,
   };
 }
 

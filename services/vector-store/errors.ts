@@ -147,3 +147,13 @@ export class WriteConflictError extends DomainError {
     });
   }
 }
+
+/** The setting names a language that the database has no text search configuration for. */
+export class UnknownLanguageError extends DomainError {
+  override readonly name = "UnknownLanguageError";
+
+  constructor(language: string, known: readonly string[]) {
+    const message = `MAHAVISHNU_TEXT_LANGUAGE: PostgreSQL has no text search configuration ${language}, but ${known.join(", ")}`;
+    super("failed_precondition", "INVALID_FIELD", message, { facts: { language } });
+  }
+}

@@ -17,6 +17,8 @@ export interface VectorStoreMetrics {
   stored(results: readonly { readonly outcome?: number | undefined }[]): void;
   /** Measures a search, whether it succeeds or not. */
   timed<T>(mode: string, search: () => Promise<T>): Promise<T>;
+  /** Counts expired documents that were removed. */
+  swept(collection: string, count: number): void;
   /** Shows the pool's state whenever metrics are collected; returns what ends that. */
   observePool(stats: () => PoolState): () => void;
 }
@@ -27,10 +29,18 @@ export function createMetrics(
   meter: Meter = otel.getMeter("mahavishnu.vector-store"),
 ): VectorStoreMetrics {
   if (!enabled) {
-    return { observePool: () => () => {}, stored: () => {}, timed: (_, search) => search() };
+    return {
+      observePool: () => () => {},
+      stored: () => {},
+      swept: () => {},
+      timed: (_, search) => search(),
+    };
   }
   const storeCount = meter.createCounter("vector_store.store.count", {
     description: "Documents written, by outcome",
+  });
+  const expiredCount = meter.createCounter("vector_store.expired.count", {
+    description: "Expired documents removed",
   });
   const searchLatency = meter.createHistogram("vector_store.search.latency", {
     description: "Time that searches take in the vector store",
@@ -60,6 +70,9 @@ export function createMetrics(
         counts.set(name, (counts.get(name) ?? 0) + 1);
       }
       for (const [outcome, count] of counts) storeCount.add(count, { outcome });
+    },
+    swept(collection, count) {
+      expiredCount.add(count, { collection });
     },
     async timed(mode, search) {
       const start = performance.now();

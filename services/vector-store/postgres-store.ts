@@ -9,31 +9,26 @@ import {
   type IndexOrder,
   type IndexProgress,
   type NewCollection,
-  requireDimension,
   requireModel,
 } from "./collection.ts";
 import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
 import { AnswerTooLargeError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
-import { fingerprint } from "./page-token.ts";
-import { ScopeSizes } from "./scope-sizes.ts";
-import { type Hit, hybridCandidates, type SearchQuery } from "./search.ts";
-import { type NearestPlan, needsScope, planNearest } from "./search-plan.ts";
+import type { Hit, SearchQuery } from "./search.ts";
 import { ofPlatform, type StoredCollection } from "./sql/collection-row.ts";
 import { CollectionStore } from "./sql/collection-store.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
+import { DocumentSearch, exactScopeByDefault, type SearchOptions } from "./sql/document-search.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import { IndexBuilds } from "./sql/index-builds.ts";
-import type { Statement } from "./sql/parameters.ts";
 import {
   countStatement,
   deleteStatement,
   getStatement,
   listStatement,
-  sizeStatement,
+  removeExpiredStatement,
 } from "./sql/read-sql.ts";
-import { searchStatement } from "./sql/search-sql.ts";
-import { StatementNames } from "./sql/statement-names.ts";
+import { Statements } from "./sql/statements.ts";
 import { writeVectors } from "./sql/vector-writes.ts";
 import type {
   DocumentPage,
@@ -44,33 +39,19 @@ import type {
   VectorWrite,
 } from "./store.ts";
 
-const preparedStatements = 500;
 /** How often a write begins anew because another writer took a content at the last moment. */
 const writeAttempts = 5;
 
-interface HitRow extends DocumentRow {
-  readonly score: number;
-  readonly vector_score: number | null;
-  readonly text_score: number | null;
-  readonly bytes: number;
-}
-
-export interface StoreOptions {
+export interface StoreOptions extends SearchOptions {
   /** Most collections that there may be; default 100. */
   readonly maxCollections?: number;
-  /** Scopes up to this many documents are searched exactly; default 50,000. */
-  readonly exactScope?: number;
-  /** How long the size of a scope is remembered, in milliseconds; default 5,000. */
-  readonly scopeLifetimeMs?: number;
-  /** Most memory that building an index takes, in MiB; default 1,024. */
+  /** Memory for the build of an index, in MiB; default 1,024. */
   readonly buildMemoryMb?: number;
-  /** Told of searches that an index would serve, where there is none; often. */
-  readonly onUnindexed?: (collection: string, rows: number) => void;
 }
 
 export const storeDefaults = {
   maxCollections: 100,
-  exactScope: 50_000,
+  exactScope: exactScopeByDefault,
   buildMemoryMb: 1_024,
 } as const;
 
@@ -79,27 +60,20 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   readonly #database: Postgres;
   readonly #collections: CollectionStore;
   readonly #builds: IndexBuilds;
-  readonly #sizes: ScopeSizes;
-  readonly #exactScope: number;
-  readonly #onUnindexed: NonNullable<StoreOptions["onUnindexed"]>;
-  readonly #names = new StatementNames(preparedStatements);
+  readonly #statements: Statements;
+  readonly #search: DocumentSearch;
 
-  constructor(
-    database: Postgres,
-    {
-      maxCollections = storeDefaults.maxCollections,
-      exactScope = storeDefaults.exactScope,
-      scopeLifetimeMs,
-      buildMemoryMb = storeDefaults.buildMemoryMb,
-      onUnindexed = () => {},
-    }: StoreOptions = {},
-  ) {
+  constructor(database: Postgres, options: StoreOptions = {}) {
     this.#database = database;
-    this.#collections = new CollectionStore(database, maxCollections);
-    this.#builds = new IndexBuilds(database, { memoryMb: buildMemoryMb });
-    this.#sizes = new ScopeSizes(scopeLifetimeMs);
-    this.#exactScope = exactScope;
-    this.#onUnindexed = onUnindexed;
+    this.#collections = new CollectionStore(
+      database,
+      options.maxCollections ?? storeDefaults.maxCollections,
+    );
+    this.#builds = new IndexBuilds(database, {
+      memoryMb: options.buildMemoryMb ?? storeDefaults.buildMemoryMb,
+    });
+    this.#statements = new Statements(database);
+    this.#search = new DocumentSearch(this.#statements, options);
   }
 
   collection(name: string, signal?: AbortSignal): Promise<Collection> {
@@ -227,28 +201,9 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     query: SearchQuery,
     signal?: AbortSignal,
   ): Promise<Hit[]> {
-    const work = (collection: StoredCollection) => this.#search(tenant, collection, query, signal);
+    const work = (collection: StoredCollection) =>
+      this.#search.search(tenant, collection, query, signal);
     return this.#collections.use(collectionName, work, signal);
-  }
-
-  async #search(
-    tenant: string,
-    collection: StoredCollection,
-    query: SearchQuery,
-    signal: AbortSignal | undefined,
-  ): Promise<Hit[]> {
-    requireModel(collection, query.model);
-    if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
-    const plan = await this.#plan(tenant, collection, query, signal);
-    const statement = searchStatement(collection.table, tenant, query, plan);
-    const rows = await this.#rows<HitRow>(statement, signal);
-    return rows.map((row) => ({
-      document: documentOfRow(row),
-      score: row.score,
-      vectorScore: row.vector_score ?? undefined,
-      textScore: row.text_score ?? undefined,
-      bytes: row.bytes,
-    }));
   }
 
   async get(
@@ -261,7 +216,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     const rows = await this.#collections.use(
       collection,
       ({ table }) =>
-        this.#rows<DocumentRow & { bytes: number }>(
+        this.#statements.rows<DocumentRow & { bytes: number }>(
           getStatement(table, tenant, ids, includeVectors),
           signal,
         ),
@@ -283,7 +238,10 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     const rows = await this.#collections.use(
       collection,
       ({ table }) =>
-        this.#rows<DocumentRow & { more: boolean }>(listStatement(table, tenant, query), signal),
+        this.#statements.rows<DocumentRow & { more: boolean }>(
+          listStatement(table, tenant, query),
+          signal,
+        ),
       signal,
     );
     return { documents: rows.map(documentOfRow), more: rows[0]?.more ?? false };
@@ -297,7 +255,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   ): Promise<bigint> {
     return await this.#collections.use(
       collection,
-      ({ table }) => this.#count(countStatement(table, tenant, filter), signal),
+      ({ table }) => this.#statements.count(countStatement(table, tenant, filter), signal),
       signal,
     );
   }
@@ -310,43 +268,18 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
   ): Promise<bigint> {
     return await this.#collections.use(
       collection,
-      ({ table }) => this.#count(deleteStatement(table, tenant, selection), signal),
+      ({ table }) => this.#statements.count(deleteStatement(table, tenant, selection), signal),
       signal,
     );
   }
 
-  /** Most scopes are counted once for many searches, and many plans need no count at all. */
-  async #plan(
-    tenant: string,
-    { name, index, rows, table }: StoredCollection,
-    query: SearchQuery,
-    signal: AbortSignal | undefined,
-  ): Promise<NearestPlan> {
-    if (query.mode === "text") return { by: "scan" };
-    const question = {
-      index,
-      rows,
-      exact: query.exact ?? false,
-      wanted: query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit,
-      threshold: this.#exactScope,
-    };
-    if (index === undefined && rows > this.#exactScope && !question.exact) {
-      this.#onUnindexed(name, rows);
-    }
-    if (!needsScope(question)) return planNearest(question, undefined);
-    const sizeOf = (filter: Filter | undefined) => {
-      const atMost = this.#exactScope + 1;
-      const scope = filter === undefined ? "" : ` ${fingerprint(filter)}`;
-      const key = `${table.name} ${tenant}${scope}`;
-      const count = async () =>
-        Number(await this.#count(sizeStatement(table, tenant, filter, atMost), undefined));
-      return this.#sizes.get({ key, count }, signal);
-    };
-    const all = await sizeOf(undefined);
-    // A filter only makes the scope smaller.
-    const scope =
-      query.filter === undefined || all <= this.#exactScope ? all : await sizeOf(query.filter);
-    return planNearest(question, scope);
+  async removeExpired(collection: string, limit: number, signal?: AbortSignal): Promise<number> {
+    const removed = await this.#collections.use(
+      collection,
+      ({ table }) => this.#statements.count(removeExpiredStatement(table.name, limit), signal),
+      signal,
+    );
+    return Number(removed);
   }
 
   /**
@@ -361,19 +294,5 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
       [name, model],
     );
     if (rowCount === 0) requireModel(await this.#collections.read(tx, name, undefined), model);
-  }
-
-  async #rows<Row>(
-    { text, parameters }: Statement,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly Row[]> {
-    const name = this.#names.nameOf(text);
-    const sql = name === undefined ? text : { name, text };
-    return (await this.#database.query<Row>(sql, parameters.values, signal)).rows;
-  }
-
-  async #count(statement: Statement, signal: AbortSignal | undefined): Promise<bigint> {
-    const [row] = await this.#rows<{ count: string }>(statement, signal);
-    return BigInt(row?.count ?? 0);
   }
 }

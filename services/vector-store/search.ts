@@ -1,11 +1,11 @@
 import type { StoredDocument } from "./document.ts";
 import type { Filter } from "./filter.ts";
 
-/** How much the vector part weighs in a hybrid score; the text part weighs the rest. */
-export const hybridVectorWeight = 0.5;
-
-/** Saturation of repeated words, and how much a document's length counts, in BM25. */
-export const bm25 = { k1: 1.2, b: 0.75 } as const;
+/**
+ * How much the vector part weighs in a hybrid score where the query does not say; the text part
+ * weighs the rest. Chosen by figures: docs/retrieval.md.
+ */
+export const defaultVectorWeight = 0.6;
 
 /** How many candidates each leg of a hybrid search brings. */
 export function hybridCandidates(limit: number): number {
@@ -15,7 +15,13 @@ export function hybridCandidates(limit: number): number {
 export type SearchBy =
   | { readonly mode: "vector"; readonly vector: readonly number[] }
   | { readonly mode: "text"; readonly text: string }
-  | { readonly mode: "hybrid"; readonly vector: readonly number[]; readonly text: string };
+  | {
+      readonly mode: "hybrid";
+      readonly vector: readonly number[];
+      readonly text: string;
+      /** 0 to 1; undefined: `defaultVectorWeight`. */
+      readonly vectorWeight?: number | undefined;
+    };
 
 /** A search whose every part is within its bounds. */
 export type SearchQuery = SearchBy & {

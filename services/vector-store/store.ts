@@ -168,4 +168,7 @@ export interface DocumentStore {
     selection: Selection,
     signal?: AbortSignal,
   ): Promise<bigint>;
+
+  /** Removes at most `limit` expired documents of all tenants for good; returns how many. */
+  removeExpired(collection: string, limit: number, signal?: AbortSignal): Promise<number>;
 }

@@ -94,6 +94,7 @@ try {
         maxBytes: 12 * 2 ** 20,
       },
       plan,
+      undefined,
     );
   const { text } = statement(0);
   const rawOn = (on: pg.Client | pg.Pool) => (i: number) =>

@@ -33,6 +33,7 @@ describeEachStore("collections", (_, database) => {
     dimension: 3,
     distance: "cosine",
     embeddingModel: undefined,
+    textLanguage: "english",
     ...given,
   });
   const write = (collection: string, ...documents: NewDocument[]) =>

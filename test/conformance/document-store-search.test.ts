@@ -259,10 +259,21 @@ describeEachStore("search", (_, database) => {
     const hits = await search(tenant, { mode: "hybrid", vector, text: "zebra lion" });
     const of = (id: string) => hits.find((one) => one.document.id === id);
     for (const id of ["near", "worded", "both"]) expect(of(id), id).toBeDefined();
-    expect(of("near")).toMatchObject({ vectorScore: 1, textScore: 0, score: 0.5 });
+    expect(of("near")).toMatchObject({ vectorScore: 1, textScore: 0 });
+    expect(of("near")?.score).toBeCloseTo(0.6, 6);
     expect(of("worded")?.vectorScore).toBeCloseTo(Math.max(0, cosine(far, vector)), 5);
     for (const { score, vectorScore = -1, textScore = -1 } of hits) {
-      expect(score).toBeCloseTo(0.5 * vectorScore + 0.5 * textScore, 6);
+      expect(score).toBeCloseTo(0.6 * vectorScore + 0.4 * textScore, 6);
+    }
+    for (const vectorWeight of [0, 0.25, 1]) {
+      const by = { mode: "hybrid" as const, vector, text: "zebra lion", vectorWeight };
+      const weighed = await search(tenant, by);
+      const order = weighed.map((one) => one.score);
+      expect(order).toEqual(order.toSorted((a, b) => b - a));
+      for (const { score, vectorScore = -1, textScore = -1 } of weighed) {
+        const expected = vectorWeight * vectorScore + (1 - vectorWeight) * textScore;
+        expect(score).toBeCloseTo(expected, 6);
+      }
     }
     const text = await search(tenant, { mode: "text", text: "zebra lion" });
     for (const hit of text) expect(of(hit.document.id)?.textScore).toBe(hit.score);

@@ -44,6 +44,11 @@ describeEachStore("document store", (_, database) => {
   };
   const idsOf = async (tenant: string) =>
     (await store.list(tenant, collection, everything)).documents.map((one) => one.id);
+  /** Rows that are there, expired ones too. */
+  const rowCount = async (of: readonly string[]) => {
+    const text = "select count(*)::int as count from memories where tenant = any($1)";
+    return (await postgres.query<{ count: number }>(text, [of])).rows[0]?.count;
+  };
   const read = async (tenant: string, id: string) => {
     const [found] = await store.get(tenant, collection, [id], true);
     if (found === undefined) throw new Error(`${id} is not there`);
@@ -427,6 +432,31 @@ describeEachStore("document store", (_, database) => {
     expect(await store.delete(tenant, collection, { by: "ids", ids: ["c", "d", "nobody"] })).toBe(
       1n,
     );
+  });
+
+  test("expired documents of every tenant are removed in batches, and no others", async () => {
+    const past = instantNow() - 1_000_000n;
+    const later = instantNow() + 3_600_000_000n;
+    const tenants = [newTenant(), newTenant()];
+    for (const tenant of tenants) {
+      const list = Array.from({ length: 5 }, (_, i) =>
+        newDocument(`expired ${i}`, { expireTime: past - BigInt(i) }),
+      );
+      const others = [newDocument("forever"), newDocument("later", { expireTime: later })];
+      await write(tenant, ...list, ...others);
+    }
+    const before = await rowCount(tenants);
+    expect(before).toBe(14);
+    let removed = 0;
+    for (;;) {
+      const count = await store.removeExpired(collection, 3);
+      expect(count).toBeLessThanOrEqual(3);
+      removed += count;
+      if (count < 3) break;
+    }
+    expect(removed).toBeGreaterThanOrEqual(10);
+    expect(await rowCount(tenants)).toBe(4);
+    for (const tenant of tenants) expect(await store.count(tenant, collection, undefined)).toBe(2n);
   });
 
   test("eight writers of one corpus, each in its own order, leave each content once", async () => {

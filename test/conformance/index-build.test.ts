@@ -34,7 +34,13 @@ describeEachStore("index builds", (kind, database) => {
   ) {
     const name = `built_${++made}`;
     const embeddingModel = model;
-    await store.createCollection({ name, dimension, distance, embeddingModel });
+    await store.createCollection({
+      name,
+      dimension,
+      distance,
+      embeddingModel,
+      textLanguage: "english",
+    });
     for (let from = 0; from < documents; from += 500) {
       const part = Array.from({ length: Math.min(500, documents - from) }, (_, i) =>
         newDocument(`text ${from + i}`, {

@@ -70,7 +70,13 @@ describeEachStore("search planner", (_, database) => {
     let queries: number[][];
 
     beforeAll(async () => {
-      await store.createCollection({ name, dimension, distance, embeddingModel: model });
+      await store.createCollection({
+        name,
+        dimension,
+        distance,
+        embeddingModel: model,
+        textLanguage: "english",
+      });
       const vectors = new ClusteredVectors(dimension, { ...options, seed: 1 });
       for (const [tenant, size] of Object.entries(sizes)) {
         const documents = Array.from({ length: size }, (_, i) =>
@@ -111,13 +117,13 @@ describeEachStore("search planner", (_, database) => {
       plan: NearestPlan,
       query: SearchQuery,
     ): Promise<string[]> => {
-      const { text, parameters } = searchStatement(table, tenant, query, plan);
+      const { text, parameters } = searchStatement(table, tenant, query, plan, undefined);
       const { rows } = await postgres.query<{ id: string }>(text, parameters.values);
       return rows.map((row) => row.id);
     };
     const explained = async (plan: NearestPlan) => {
       const query = searchOf({ mode: "vector", vector: queries[0] ?? [] }, { limit: 20 });
-      const { text, parameters } = searchStatement(table, "large", query, plan);
+      const { text, parameters } = searchStatement(table, "large", query, plan, undefined);
       const { rows } = await postgres.query<{ "QUERY PLAN": string }>(
         `explain (costs off) ${text}`,
         parameters.values,

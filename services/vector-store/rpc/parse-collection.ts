@@ -24,6 +24,10 @@ const indexBounds = {
   lists: { min: 1, max: 32_768 },
 } as const;
 
+/** PostgreSQL's bound of a name. */
+const maxLanguageBytes = 63;
+const defaultLanguage = "english";
+
 /** Throws InvalidRequestError with every violation. */
 export function parseNewCollection({ collection }: CreateCollectionRequest): NewCollection {
   const violations = new Violations();
@@ -49,12 +53,16 @@ export function parseNewCollection({ collection }: CreateCollectionRequest): New
     "collection.index",
     "must be absent: BuildIndex makes one",
   );
+  const language = collection?.textLanguage ?? "";
+  const languageProblem = boundedTextProblem(language, 0, maxLanguageBytes);
+  if (languageProblem !== undefined) violations.add("collection.text_language", languageProblem);
   violations.throwIfAny();
   return {
     name,
     dimension,
     distance: distance ?? "cosine",
     embeddingModel: model === "" ? undefined : model,
+    textLanguage: language === "" ? defaultLanguage : language,
   };
 }
 

@@ -36,6 +36,12 @@ export function parseSearch(
   );
   const { minScore } = request;
   violations.require(minScore >= 0 && minScore <= 1, `${path}min_score`, "must be 0 to 1");
+  const { vectorWeight } = request;
+  violations.require(
+    vectorWeight === undefined || (vectorWeight >= 0 && vectorWeight <= 1),
+    `${path}vector_weight`,
+    "must be 0 to 1",
+  );
   violations.throwIfAny();
   return {
     ...by,
@@ -61,6 +67,7 @@ function parseBy(request: SearchRequest, path: string, violations: Violations): 
     `${path}text`,
     `must have at most ${searchBounds.text} bytes`,
   );
+  const { vectorWeight } = request;
   const needsVector = () => {
     violations.require(vector !== undefined, `${path}vector`, "is required in this mode");
     return vector ?? [];
@@ -75,9 +82,10 @@ function parseBy(request: SearchRequest, path: string, violations: Violations): 
     case SearchMode.TEXT:
       return { mode: "text", text: needsText() };
     case SearchMode.HYBRID:
-      return { mode: "hybrid", vector: needsVector(), text: needsText() };
+      return { mode: "hybrid", vector: needsVector(), text: needsText(), vectorWeight };
     case SearchMode.UNSPECIFIED:
-      if (vector !== undefined && text !== "") return { mode: "hybrid", vector, text };
+      if (vector !== undefined && text !== "")
+        return { mode: "hybrid", vector, text, vectorWeight };
       if (vector !== undefined) return { mode: "vector", vector };
       violations.require(text !== "", `${path}text`, "is required where there is no vector");
       return { mode: "text", text };

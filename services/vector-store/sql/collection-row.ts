@@ -28,7 +28,7 @@ export const collections = `collections c
   ) i on true`;
 
 export const collectionColumns = `c.name, c.dimension, c.distance, c.embedding_model,
-  c.table_name, (extract(epoch from c.created_at) * 1000000)::bigint as created_micros,
+  c.table_name, c.text_language, (extract(epoch from c.created_at) * 1000000)::bigint as created_micros,
   pg_relation_size(t.oid)::float8 / current_setting('block_size')::int
     * case when t.relpages > 0 and t.reltuples > 0 then t.reltuples::float8 / t.relpages else 1 end
     as rows,
@@ -41,6 +41,7 @@ export interface CollectionRow {
   readonly distance: DistanceName;
   readonly embedding_model: string | null;
   readonly table_name: string;
+  readonly text_language: string;
   readonly created_micros: string;
   readonly rows: number | null;
   readonly index_kind: CollectionIndex["kind"] | null;
@@ -79,6 +80,7 @@ export function collectionOfRow(row: CollectionRow): StoredCollection {
     distance: row.distance,
     embeddingModel: row.embedding_model ?? undefined,
     index: row.index_kind === null ? undefined : indexOf(row.index_kind, row.index_options ?? []),
+    textLanguage: row.text_language,
     createTime: BigInt(row.created_micros),
     table: documentTable(row.table_name, row.dimension, row.distance),
     rows: row.rows ?? 0,

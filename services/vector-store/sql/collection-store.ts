@@ -1,3 +1,4 @@
+import { InvalidRequestError } from "../../../shared/errors.ts";
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { SqlError, sqlStates } from "../../../shared/postgres/sql-errors.ts";
 import { type CollectionStatistics, defaultCollection, type NewCollection } from "../collection.ts";
@@ -21,6 +22,7 @@ import {
   statisticsOfRow,
 } from "./collection-row.ts";
 import { tryBuildLock } from "./index-statements.ts";
+import { textLanguages } from "./text-language-sql.ts";
 
 const lifetimeMs = 2_000;
 
@@ -118,16 +120,18 @@ export class CollectionStore {
   }
 
   async create(
-    { name, dimension, distance, embeddingModel }: NewCollection,
+    { name, dimension, distance, embeddingModel, textLanguage }: NewCollection,
     signal: AbortSignal | undefined,
   ): Promise<StoredCollection> {
     const created = await this.#database.transaction(
       async (tx) => {
         await this.#prepareChange(tx);
+        const known = await textLanguages(tx);
+        if (!known.includes(textLanguage)) throw unknownLanguage(textLanguage, known);
         const { rows } = await tx.query<{ table_name: string }>(
-          `insert into collections (name, dimension, distance, embedding_model)
-          values ($1, $2, $3, $4) on conflict do nothing returning table_name`,
-          [name, dimension, distance, embeddingModel ?? null],
+          `insert into collections (name, dimension, distance, embedding_model, text_language)
+          values ($1, $2, $3, $4, $5) on conflict do nothing returning table_name`,
+          [name, dimension, distance, embeddingModel ?? null, textLanguage],
         );
         const table = rows[0]?.table_name;
         if (table === undefined) throw new CollectionExistsError(name);
@@ -135,7 +139,11 @@ export class CollectionStore {
           `select count(*)::int as count from collections c where ${ofPlatform}`,
         );
         if ((counts[0]?.count ?? 0) > this.#limit) throw new TooManyCollectionsError(this.#limit);
-        await tx.query("select create_collection_table($1, $2)", [table, dimension]);
+        await tx.query("select create_collection_table($1, $2, $3)", [
+          table,
+          dimension,
+          textLanguage,
+        ]);
         return await this.read(tx, name, signal);
       },
       { signal },
@@ -173,6 +181,11 @@ export class CollectionStore {
     await tx.query(`set local lock_timeout = '${lockTimeout}'`);
     await tx.query("lock table collections in share row exclusive mode");
   }
+}
+
+function unknownLanguage(language: string, known: readonly string[]): InvalidRequestError {
+  const description = `${language} is none of ${known.join(", ")}`;
+  return new InvalidRequestError([{ field: "collection.text_language", description }]);
 }
 
 function isGone(error: unknown): boolean {

@@ -116,6 +116,23 @@ select count(*) as count from gone where live`;
   return { text, parameters };
 }
 
+/** Those that others are just reading for a write are left to the next time: nobody waits. */
+export function removeExpiredStatement(table: string, limit: number): Statement {
+  const parameters = new SqlParameters();
+  const text = `
+with expired as materialized (
+  select tenant, id from ${table}
+  where expires_at <= now()
+  order by expires_at limit ${parameters.add(limit)}::int
+  for update skip locked
+),
+gone as (
+  delete from ${table} m using expired e where m.tenant = e.tenant and m.id = e.id returning 1
+)
+select count(*) as count from gone`;
+  return { text, parameters };
+}
+
 function begin(tenant: string): { parameters: SqlParameters; inTenant: string } {
   const parameters = new SqlParameters();
   return { parameters, inTenant: `m.tenant = ${parameters.add(tenant)}` };

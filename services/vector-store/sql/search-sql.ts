@@ -1,7 +1,6 @@
 import {
-  bm25,
+  defaultVectorWeight,
   hybridCandidates,
-  hybridVectorWeight,
   type SearchBy,
   type SearchQuery,
 } from "../search.ts";
@@ -11,6 +10,7 @@ import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
+import { type TextLeg, textSql } from "./text-search-sql.ts";
 
 /**
  * One statement for a whole search. First it finds ids and scores only, so that nothing wide is
@@ -28,7 +28,8 @@ export function searchStatement(
   table: DocumentTable,
   tenant: string,
   query: SearchQuery,
-  plan: NearestPlan,
+  nearest: NearestPlan,
+  words: TextLeg | undefined,
 ): Statement {
   const parameters = new SqlParameters();
   const tenantParameter = parameters.add(tenant);
@@ -36,7 +37,7 @@ export function searchStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const parts = hitsSql(table, query, plan, { scope, inTenant, limit }, parameters);
+  const parts = hitsSql(table, query, { nearest, words }, { scope, inTenant, limit }, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
@@ -68,27 +69,34 @@ interface Bounds {
   readonly limit: string;
 }
 
+/** How each leg is done; `words` of a search by vector alone is undefined. */
+interface Legs {
+  readonly nearest: NearestPlan;
+  readonly words: TextLeg | undefined;
+}
+
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
 function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
-  plan: NearestPlan,
+  legs: Legs,
   { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
   const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
     new Comparison(table, by.vector, parameters);
+  const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
       const comparison = compare(query);
-      return `${nearestSql(table, comparison, plan, scope, { count: query.limit, sql: limit })},
+      return `${nearestSql(table, comparison, legs.nearest, scope, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
 )`;
     }
     case "text":
-      return `${scoredSql(table, scope, parameters.add(searchable(query.text)))},
+      return `${textSql(required(legs.words), query.text, place, parameters).ctes},
 hits as materialized (
   select id, text_score as rank, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
@@ -97,8 +105,10 @@ hits as materialized (
       const count = hybridCandidates(query.limit);
       const candidates = `${parameters.add(count)}::int`;
       const comparison = compare(query);
-      return `${scoredSql(table, scope, parameters.add(searchable(query.text)))},
-${nearestSql(table, comparison, plan, scope, { count, sql: candidates })},
+      const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
+      const words = textSql(required(legs.words), query.text, place, parameters);
+      return `${words.ctes},
+${nearestSql(table, comparison, legs.nearest, scope, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
@@ -108,15 +118,14 @@ parts as materialized (
   select m.id,
     case when m.embedding is not null then ${comparison.score(comparison.closeness())} end
       as vector_score,
-    case when q.lexemes is not null then coalesce(s.text_score, 0)::real end as text_score
+    ${words.score} as text_score
   from candidate_ids c
     join ${table.name} m on ${inTenant} and m.id = c.id
-    left join scored s on s.id = c.id
-    cross join query q
+    ${words.join}
 ),
 hits as materialized (
   select id, score as rank, score, vector_score, text_score
-  from (select *, ${hybridScore} as score from parts) mixed
+  from (select *, ${hybridScore(weight)} as score from parts) mixed
   order by score desc, id limit ${limit}
 )`;
     }
@@ -124,66 +133,15 @@ hits as materialized (
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
-const hybridScore = `(case
+function hybridScore(weight: string): string {
+  return `(case
     when vector_score is null then text_score
     when text_score is null then vector_score
-    else ${hybridVectorWeight} * vector_score + ${1 - hybridVectorWeight} * text_score
+    else ${weight} * vector_score + (1 - ${weight}) * text_score
   end)::real`;
-
-/**
- * CTEs that end in `scored (id, text_score)`: every document of the scope that holds a word of the
- * query, with its BM25 score as a share of the best that any document could reach, which is
- * sum(idf) * (k1 + 1). A word that no document holds counts in that sum too.
- *
- * The query becomes lexemes first, and the lexemes, quoted, a tsquery: no text is syntax. Since
- * every document with a query word is a candidate, document frequencies come from the candidates.
- * setweight and ts_filter leave of each document only what the query asks for, before anything is
- * unnested. A query without a searchable word has null lexemes and matches nothing.
- */
-function scoredSql({ name }: DocumentTable, scope: string, text: string): string {
-  const { k1, b } = bm25;
-  return `
-query as materialized (
-  select array_agg(lexeme) as lexemes,
-    string_agg(
-      '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
-    )::tsquery as expression
-  from unnest(to_tsvector('english', ${text}::text))
-),
-scope as materialized (
-  select count(*)::float8 as documents, avg(m.lexeme_count)::float8 as mean_length
-  from ${name} m where ${scope} and (select lexemes from query) is not null
-),
-candidate as materialized (
-  select m.id, m.lexeme_count, m.lexemes
-  from ${name} m
-  where ${scope} and m.lexemes @@ (select expression from query)
-),
-occurrence as materialized (
-  select c.id, c.lexeme_count, found.lexeme, cardinality(found.positions) as times
-  from candidate c cross join query q
-    cross join lateral unnest(ts_filter(setweight(c.lexemes, 'A', q.lexemes), '{a}')) found
-),
-term as materialized (
-  select t.lexeme,
-    ln(1 + (s.documents - coalesce(f.documents, 0) + 0.5) / (coalesce(f.documents, 0) + 0.5))
-      as idf
-  from query q cross join scope s cross join lateral unnest(q.lexemes) t(lexeme)
-    left join (
-      select lexeme, count(*)::float8 as documents from occurrence group by lexeme
-    ) f on f.lexeme = t.lexeme
-),
-scored as materialized (
-  select o.id, least(1, greatest(0,
-    sum(t.idf * o.times
-      / (o.times + ${k1} * (${1 - b} + ${b} * o.lexeme_count / s.mean_length)))
-    / (select sum(idf) from term)))::real as text_score
-  from occurrence o join term t on t.lexeme = o.lexeme cross join scope s
-  group by o.id
-)`;
 }
 
-/** PostgreSQL takes neither NUL nor half a surrogate pair; in a query they match nothing anyway. */
-function searchable(text: string): string {
-  return text.toWellFormed().replaceAll("\0", " ");
+function required(words: TextLeg | undefined): TextLeg {
+  if (words === undefined) throw new Error("a search by words without a plan");
+  return words;
 }

@@ -76,6 +76,15 @@ export declare type Collection = Message<"mahavishnu.vectorstore.v1.Collection">
    * @generated from field: mahavishnu.vectorstore.v1.CollectionStatistics statistics = 8;
    */
   statistics?: CollectionStatistics | undefined;
+
+  /**
+   * The language of its texts: a text search configuration of PostgreSQL, such as `english`,
+   * `german`, or `simple`, which takes words as they are. Empty: `english`. That of `memories` is a
+   * setting of the service. Documents and queries become words by it.
+   *
+   * @generated from field: string text_language = 9;
+   */
+  textLanguage: string;
 };
 
 /**

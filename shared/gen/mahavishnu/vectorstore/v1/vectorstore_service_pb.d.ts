@@ -454,6 +454,14 @@ export declare type SearchRequest = Message<"mahavishnu.vectorstore.v1.SearchReq
    * @generated from field: bool include_vectors = 10;
    */
   includeVectors: boolean;
+
+  /**
+   * HYBRID: how much the vector part of the score weighs, 0 to 1; the text part weighs the rest.
+   * Default 0.6. Texts with names and numbers do better with less, conversations with more.
+   *
+   * @generated from field: optional float vector_weight = 15;
+   */
+  vectorWeight?: number | undefined;
 };
 
 /**
@@ -955,8 +963,8 @@ export enum SearchMode {
   TEXT = 2,
 
   /**
-   * By both: the best of each, with the mean of both scores. Where the document has no vector, or
-   * the query no word that can be searched for, the other part is the whole score.
+   * By both: the best of each, with the weighted mean of both scores. Where the document has no
+   * vector, or the query no word that can be searched for, the other part is the whole score.
    *
    * @generated from enum value: SEARCH_MODE_HYBRID = 3;
    */
