@@ -2,7 +2,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { DistanceName, NewCollection } from "../../services/vector-store/collection.ts";
 import type { NewDocument } from "../../services/vector-store/document.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
-import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
+import {
+  defaultVectorWeight,
+  type SearchBy,
+  type SearchQuery,
+} from "../../services/vector-store/search.ts";
 import { contentHash } from "../../shared/hash.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { describeEachStore } from "../harness/postgres.ts";
@@ -118,7 +122,8 @@ describeEachStore("collections", (_, database) => {
       const both = await search(name, { mode: "hybrid", text, vector: vectorOf(70) }, { limit: 1 });
       expect(both[0]?.document.id).toBe("z");
       expect(both[0]?.score).toBeCloseTo(
-        ((both[0]?.vectorScore ?? 0) + (both[0]?.textScore ?? 0)) / 2,
+        defaultVectorWeight * (both[0]?.vectorScore ?? 0) +
+          (1 - defaultVectorWeight) * (both[0]?.textScore ?? 0),
         5,
       );
       const { documents } = await store.list(tenant, name, everything);
