@@ -11,6 +11,7 @@ import { AnswerTooLargeError } from "./errors.ts";
 import type { VectorStoreMetrics } from "./metrics.ts";
 import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
 import { bulkUpsert } from "./rpc/bulk-upsert.ts";
+import { parseOrder, placeOf, placeText } from "./rpc/list-order.ts";
 import {
   parseCollectionName,
   requireCollectionName,
@@ -20,6 +21,7 @@ import {
 import { parseFilter } from "./rpc/parse-filter.ts";
 import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
 import { parseSelection } from "./rpc/parse-selection.ts";
+import { updateDocument } from "./rpc/update-document.ts";
 import { upsert } from "./rpc/upsert.ts";
 import { upsertVectors } from "./rpc/upsert-vectors.ts";
 import type { DocumentStore } from "./store.ts";
@@ -88,6 +90,11 @@ export function vectorStoreHandlers({
       const results = await write(store, tenant, request, signal);
       metrics.stored(results);
       return { results };
+    },
+
+    async updateDocument(request, context) {
+      const { tenant, signal } = callContext(context);
+      return await updateDocument(store, tenant, request, signal);
     },
 
     async *bulkUpsert(requests, context) {
@@ -161,14 +168,16 @@ export function vectorStoreHandlers({
       const collection = requireCollectionName(request.collection, "collection", violations);
       const filter = parseFilter(request.filter, "filter", violations);
       const pageSize = requirePageSize(request.pageSize, violations);
+      const order = parseOrder(request.orderBy, violations);
       violations.throwIfAny();
-      const question = fingerprint({ collection, filter });
+      const question = fingerprint({ collection, filter, order: request.orderBy });
       const page = await store.list(
         tenant,
         collection,
         {
           filter,
-          after: decodePageToken(request.pageToken, question),
+          order,
+          ...placeOf(order, decodePageToken(request.pageToken, question)),
           limit: pageSize,
           includeVectors: request.includeVectors,
         },
@@ -178,7 +187,7 @@ export function vectorStoreHandlers({
       const more = page.more && last !== undefined;
       return {
         documents: page.documents.map(documentMessage),
-        nextPageToken: more ? encodePageToken({ question, after: last.id }) : "",
+        nextPageToken: more ? encodePageToken({ question, after: placeText(order, last) }) : "",
       };
     },
 

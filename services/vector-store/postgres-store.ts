@@ -6,6 +6,7 @@ import { maxReadBytes } from "./answer-budget.ts";
 import { type Collection, requireDimension, requireModel } from "./collection.ts";
 import { CollectionCache } from "./collection-cache.ts";
 import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
+import type { ChangeResult } from "./document-change.ts";
 import { AnswerTooLargeError, CollectionNotFoundError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
@@ -15,6 +16,7 @@ import {
   collectionOfRow,
   ofPlatform,
 } from "./sql/collection-row.ts";
+import { changeDocument } from "./sql/document-changes.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import type { Statement } from "./sql/parameters.ts";
@@ -23,6 +25,7 @@ import { searchStatement } from "./sql/search-sql.ts";
 import { StatementNames } from "./sql/statement-names.ts";
 import { writeVectors } from "./sql/vector-writes.ts";
 import type {
+  ChangeWrite,
   DocumentPage,
   DocumentStore,
   DocumentWrite,
@@ -89,18 +92,8 @@ export class PostgresDocumentStore implements DocumentStore {
         },
         { signal },
       );
-    for (let attempt = 1; ; attempt++) {
-      try {
-        // Ids are made before, so that a commit whose answer was lost may be done again.
-        return await withRetry(once, { signal });
-      } catch (error) {
-        // An update met a content that another writer has just stored; the next attempt sees it.
-        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
-          throw error;
-        if (attempt === writeAttempts) throw new WriteConflictError(error);
-        await sleep(Math.random() * attempt * 10, signal);
-      }
-    }
+    // Ids are made before, so that a commit whose answer was lost may be done again.
+    return await this.#retrying(once, signal);
   }
 
   async writeVectors(
@@ -120,6 +113,26 @@ export class PostgresDocumentStore implements DocumentStore {
         { signal },
       );
     return await withRetry(once, { signal });
+  }
+
+  async change(
+    tenant: string,
+    { collection: name, model, change }: ChangeWrite,
+    signal?: AbortSignal,
+  ): Promise<ChangeResult> {
+    const collection = await this.collection(name, signal);
+    requireModel(collection, model);
+    const claims = collection.embeddingModel === undefined && change.vector !== undefined;
+    const vectorOid = await this.#database.vectorOid(signal);
+    const once = () =>
+      this.#database.transaction(
+        async (tx) => {
+          if (claims) await this.#claim(tx, name, model);
+          return await changeDocument(tx, tenant, change, vectorOid);
+        },
+        { signal },
+      );
+    return await this.#retrying(once, signal);
   }
 
   async search(
@@ -192,6 +205,20 @@ export class PostgresDocumentStore implements DocumentStore {
   ): Promise<bigint> {
     await this.collection(collection, signal);
     return await this.#count(deleteStatement(tenant, selection), signal);
+  }
+
+  /** An update may meet a content that another writer has just stored; the next attempt sees it. */
+  async #retrying<T>(once: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await withRetry(once, { signal });
+      } catch (error) {
+        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
+          throw error;
+        if (attempt === writeAttempts) throw new WriteConflictError(error);
+        await sleep(Math.random() * attempt * 10, signal);
+      }
+    }
   }
 
   /**

@@ -158,7 +158,8 @@ export enum ErrorReason {
   REQUEST_ID_REUSED = 12,
 
   /**
-   * The etag is not that of the stored memory, which changed meanwhile. Code ABORTED.
+   * The etag is not that of the stored memory, which changed meanwhile. Metadata: `id`, and `etag`
+   * with the stored one's. Code ABORTED.
    *
    * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 13;
    */
@@ -243,6 +244,15 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_STORE_NOT_WRITABLE = 24;
    */
   STORE_NOT_WRITABLE = 24,
+
+  /**
+   * The field follows something else and cannot be changed by itself. Metadata: `field`, and
+   * `because`: `workflow_execution`, `conversation_turn`, `insight` or `pinned`.
+   * Code FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_FIELD_FIXED = 30;
+   */
+  FIELD_FIXED = 30,
 }
 
 /**
