@@ -17,6 +17,7 @@ import { EmbeddingClient } from "./embedding-client.ts";
 import { type MemoryDomain, masterSwitch, memoryService } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
 import { embeddingStateOf, Memories } from "./memories.ts";
+import { MemoryUpdates } from "./memory-updates.ts";
 import { MemoryMetrics } from "./metrics.ts";
 import { Operations } from "./operations.ts";
 import { PendingEmbeddings } from "./pending-embeddings.ts";
@@ -118,6 +119,7 @@ function makeDomain(
   });
   const deliveries = new Deliveries({ ...common, bridge, leaseMs: graceMs, sharing });
   const memories = new Memories({ ...common, writer, operations, deliveries });
+  const updates = new MemoryUpdates({ ...common, vectors, writer, deliveries, vectorStoreIsUp });
   const conversations = new Conversations({
     ...common,
     operations,
@@ -128,6 +130,7 @@ function makeDomain(
   return {
     domain: {
       memories,
+      updates,
       conversations,
       workflows,
       search: new UnifiedSearch({ ...common, bridge, vectors }),
@@ -137,6 +140,7 @@ function makeDomain(
     recovery: {
       ...common,
       operations,
+      updates,
       workflows,
       deliveries,
       pendingEmbeddings: new PendingEmbeddings(store, documents, vectors),

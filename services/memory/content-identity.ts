@@ -21,6 +21,11 @@ export function insightMemoryId(content: string): string {
   return v5(`insight:${insightKey(content)}`, namespace);
 }
 
+/** The id of the memory by which a repository learns an insight that a workflow shares. */
+export function sharedInsightMemoryId(workflowId: string, repoId: string, content: string): string {
+  return v5(`shared:${JSON.stringify([workflowId, repoId, insightKey(content)])}`, namespace);
+}
+
 /** The id of the memory that makes a workflow execution searchable. */
 export function workflowMemoryId(workflowId: string): string {
   return v5(`workflow:${workflowId}`, namespace);

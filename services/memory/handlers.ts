@@ -5,17 +5,20 @@ import { type ServiceRegistration, service } from "../../shared/rpc/service.ts";
 import type { Conversations } from "./conversations.ts";
 import { type FeatureSwitches, requireOn } from "./feature-switches.ts";
 import type { Memories } from "./memories.ts";
+import type { MemoryUpdates } from "./memory-updates.ts";
 import type { MemoryMetrics } from "./metrics.ts";
 import { bulkStoreHandlers } from "./rpc/bulk-store.ts";
 import { conversationHandlers } from "./rpc/conversations.ts";
 import { memoryHandlers } from "./rpc/memories.ts";
 import { searchHandlers } from "./rpc/search.ts";
+import { updateHandlers } from "./rpc/updates.ts";
 import { workflowHandlers } from "./rpc/workflows.ts";
 import type { UnifiedSearch } from "./unified-search.ts";
 import type { Workflows } from "./workflows.ts";
 
 export interface MemoryDomain {
   readonly memories: Memories;
+  readonly updates: MemoryUpdates;
   readonly conversations: Conversations;
   readonly workflows: Workflows;
   readonly search: UnifiedSearch;
@@ -25,9 +28,10 @@ export interface MemoryDomain {
 
 /** Every RPC that is served; the others answer UNIMPLEMENTED. */
 export function memoryService(domain: MemoryDomain): ServiceRegistration {
-  const { memories, conversations, workflows, search, metrics, logger } = domain;
+  const { memories, updates, conversations, workflows, search, metrics, logger } = domain;
   return service(MemoryService, {
     ...memoryHandlers(memories, metrics),
+    ...updateHandlers(updates, metrics),
     ...bulkStoreHandlers(memories, metrics, logger),
     ...conversationHandlers(conversations, metrics),
     ...workflowHandlers(workflows, metrics),

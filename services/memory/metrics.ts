@@ -9,6 +9,9 @@ export class MemoryMetrics {
   readonly #stored = this.#meter.createCounter("memory.store.count", {
     description: "Memories that callers asked to store, by type and outcome",
   });
+  readonly #updates = this.#meter.createCounter("memory.update.count", {
+    description: "Memories that callers asked to change, by outcome",
+  });
   readonly #searchLatency = this.#meter.createHistogram("memory.search.latency", {
     description: "How long a unified search took",
     unit: "ms",
@@ -28,6 +31,22 @@ export class MemoryMetrics {
       this.stored(type, count, "failed");
       throw error;
     }
+  }
+
+  /** Counts an update as done, or as failed where the work throws. */
+  async updating<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await work();
+      this.#updated("updated");
+      return result;
+    } catch (error) {
+      this.#updated("failed");
+      throw error;
+    }
+  }
+
+  #updated(outcome: "updated" | "failed"): void {
+    if (this.#enabled) this.#updates.add(1, { outcome });
   }
 
   stored(type: MemoryType, count: number, outcome: "stored" | "failed"): void {

@@ -36,6 +36,16 @@ export interface VectorWrite {
   readonly vector: VectorValues;
 }
 
+/** New values for a document; see `Documents.change`. */
+export interface DocumentChange {
+  readonly id: string;
+  readonly content?: string;
+  readonly vector?: VectorValues | undefined;
+  readonly metadata: JsonObject;
+  readonly expireTime: Micros | undefined;
+  readonly ifUpdateTime: Micros | undefined;
+}
+
 /** What a write did to one document. */
 export type DocumentOutcome =
   | { readonly kind: "created" | "updated" | "deduplicated"; readonly id: string }
@@ -98,6 +108,13 @@ export interface Documents {
     model: string,
   ): Promise<DocumentOutcome[]>;
   /**
+   * Changes fields of a document, all others stay: a new content, with its vector where there is
+   * one; metadata; the time of expiry, undefined for none. `model` made the vector. Refused as
+   * `aborted` where its time of update is another than `ifUpdateTime`, as `not_found`, and as
+   * `already_exists` where another document has the content.
+   */
+  change(call: PeerCall, change: DocumentChange, model: string): Promise<StoredMemory>;
+  /**
    * Reads documents by id, unknown ones left out. Tells of vectors only where asked. Fails with
    * `resource_exhausted` where they do not fit into one message.
    */
@@ -112,6 +129,8 @@ export interface Documents {
       readonly filter: CallerFilter | undefined;
       readonly pageSize: number;
       readonly pageToken: string;
+      /** As in the contract; empty: by id. */
+      readonly orderBy: string;
     },
   ): Promise<{ readonly memories: StoredMemory[]; readonly nextPageToken: string }>;
   /** Deletes by id; how many were there. */

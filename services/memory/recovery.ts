@@ -4,6 +4,7 @@ import { workflowMemoryId } from "./content-identity.ts";
 import { type Call, within } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
 import { isTransient } from "./errors.ts";
+import type { MemoryUpdates } from "./memory-updates.ts";
 import type { Operations } from "./operations.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
@@ -15,6 +16,7 @@ export interface RecoveryParts {
   readonly store: MemoryStore;
   readonly documents: Documents;
   readonly operations: Operations;
+  readonly updates: MemoryUpdates;
   readonly workflows: Workflows;
   readonly deliveries: Deliveries;
   readonly pendingEmbeddings: PendingEmbeddings;
@@ -61,6 +63,11 @@ export function startRecovery(parts: RecoveryParts): AsyncDisposable {
       "workflow",
       8,
       each((item, call) => catchUpWorkflow(parts, item, call)),
+    ),
+    worker(
+      "update",
+      8,
+      each((item, call) => completeUpdate(parts, item, call)),
     ),
     worker(
       "deletion",
@@ -118,6 +125,22 @@ async function completeOperation(
     return;
   }
   logger.info({ tenant: item.tenant, operation: item.id }, "completed what was cut off");
+}
+
+async function completeUpdate(
+  { updates, logger }: RecoveryParts,
+  item: OutboxItem,
+  call: Call,
+): Promise<void> {
+  if (item.kind !== "update") return;
+  try {
+    await updates.complete(call, item.update);
+  } catch (error) {
+    if (isTransient(error)) throw error;
+    logger.warn({ err: error, update: item.id }, "took back a change that was refused for good");
+    return;
+  }
+  logger.info({ tenant: item.tenant, update: item.id }, "completed a change that was cut off");
 }
 
 async function catchUpWorkflow(

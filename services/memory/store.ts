@@ -1,4 +1,5 @@
-import type { Micros, NewMemory, Role, Turn } from "./memory.ts";
+import type { Micros, NewMemory, Role, StoredMemory, Turn } from "./memory.ts";
+import type { MemoryLinks, MemoryState } from "./memory-change.ts";
 import type { InsightToDeliver } from "./ports.ts";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow.ts";
 
@@ -26,7 +27,10 @@ export interface RequestKey {
 /** How a request that was made before ended, or will. */
 export interface KnownRequest {
   readonly payloadHash: string;
-  /** The turn or memory that the first call made; after de-duplication the one that stays. */
+  /**
+   * The turn or memory that the first call made; after de-duplication the one that stays. Empty:
+   * it was deleted.
+   */
   readonly subject: string;
   readonly deduplicated: boolean;
 }
@@ -138,6 +142,80 @@ export interface ConversationStore {
   ): Promise<Turn[]>;
 }
 
+/** A change of a memory, from its record to its end. */
+export interface MemoryUpdate {
+  readonly id: string;
+  readonly memoryId: string;
+  /** The memory as it was when the change was planned: the version that the history keeps. */
+  readonly before: StoredMemory;
+  readonly after: MemoryState;
+  /** Memories of the insights in a new content. */
+  readonly documents: readonly NewMemory[];
+  /** To be handed to Session-Buddy once the documents are stored. */
+  readonly insights: readonly InsightToDeliver[];
+}
+
+/** A memory as it was before a change. */
+export interface MemoryVersion {
+  /** From 1, rising by one. */
+  readonly version: number;
+  readonly memory: StoredMemory;
+  readonly replaceTime: Micros;
+}
+
+export interface UpdateStore {
+  /** What else holds the memory. */
+  links(tenant: string, memoryId: string, signal?: AbortSignal): Promise<MemoryLinks>;
+  /**
+   * Records the update; a memory has one at a time. Resolves to the one that is under way where
+   * there is one, with nothing recorded. The worker leaves it alone for `graceMs`. Older marks of
+   * deletion no longer speak of the insights' memories.
+   */
+  beginUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    graceMs: number,
+    signal?: AbortSignal,
+  ): Promise<MemoryUpdate | undefined>;
+  /**
+   * Ends the update: keeps the version before, queues the insights and what needs a vector. False,
+   * with nothing done, where it was ended or taken back meanwhile.
+   */
+  finishUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    withoutVector: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean>;
+  /** Takes the update back. False where it was ended meanwhile. */
+  abandonUpdate(tenant: string, update: MemoryUpdate, signal?: AbortSignal): Promise<boolean>;
+  /**
+   * Versions of a memory, newest first, those below `before`; as many as fit into a message, and
+   * one at least.
+   */
+  listVersions(
+    tenant: string,
+    query: {
+      readonly memoryId: string;
+      readonly before: number | undefined;
+      readonly limit: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<{ readonly versions: readonly MemoryVersion[]; readonly more: boolean }>;
+  /** Memories of all tenants that have versions, by tenant and id, those behind `after`. */
+  versionedMemories(
+    after: { readonly tenant: string; readonly memoryId: string } | undefined,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly tenant: string; readonly memoryId: string }[]>;
+  /** Removes all versions of these memories; how many. */
+  forgetVersions(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<number>;
+}
+
 /** A place in the order "last updated first, then by id". */
 export interface WorkflowCursor {
   readonly updateTime: Micros;
@@ -210,6 +288,8 @@ export type OutboxWork =
   | ({ readonly kind: "embedding" } & PendingEmbedding)
   /** An insight for Session-Buddy. */
   | { readonly kind: "insight"; readonly insight: InsightToDeliver }
+  /** A change of a memory that may have been cut off. */
+  | { readonly kind: "update"; readonly update: MemoryUpdate }
   /** A memory that was deleted and may still, or again, have a document. */
   | { readonly kind: "deletion"; readonly memoryId: string };
 
@@ -265,8 +345,9 @@ export interface OutboxStore {
 export interface DeletionStore {
   /**
    * Removes all that belongs to these memories: turns and workflow executions that hold them,
-   * insights that wait, embeddings and operations' documents that wait, with operations that have
-   * none left. Leaves a mark per memory
+   * versions and changes under way, insights that wait, embeddings and operations' documents that
+   * wait, with operations that have none left. Of request ids that stored them nothing remains but
+   * that they were used: such a request is known with an empty subject. Leaves a mark per memory
    * until `deleted`. How many turns and executions went.
    */
   forget(
@@ -289,4 +370,5 @@ export interface MemoryStore
     ConversationStore,
     WorkflowStore,
     OutboxStore,
-    DeletionStore {}
+    DeletionStore,
+    UpdateStore {}

@@ -1,0 +1,172 @@
+import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
+import { withRetry } from "../../../shared/postgres/retry.ts";
+import type { MemoryLinks } from "../memory-change.ts";
+import type { MemoryUpdate, MemoryVersion, PendingEmbedding, UpdateStore } from "../store.ts";
+import { unmark } from "./operation-store.ts";
+import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
+import { after, microsOf } from "./rows.ts";
+import { fromSnapshot, toSnapshot, toUpdate, toUpdatePayload } from "./update-rows.ts";
+
+/** Bytes of one page of versions. */
+const mostPageBytes = 8 * 1024 * 1024;
+
+/** Changes of memories, and what they were before, in PostgreSQL. */
+export class PostgresUpdateStore implements UpdateStore {
+  readonly #postgres: Postgres;
+
+  constructor(postgres: Postgres) {
+    this.#postgres = postgres;
+  }
+
+  async links(tenant: string, memoryId: string, signal?: AbortSignal): Promise<MemoryLinks> {
+    const { rows } = await this.#postgres.query<{ turn: boolean; execution: boolean }>(
+      `select
+         exists (select from agent_conversations where tenant = $1 and memory_id = $2) as turn,
+         exists (select from workflow_executions where tenant = $1 and memory_id = $2) as execution`,
+      [tenant, memoryId],
+      signal,
+    );
+    return rows[0] ?? { turn: false, execution: false };
+  }
+
+  async beginUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    graceMs: number,
+    signal?: AbortSignal,
+  ): Promise<MemoryUpdate | undefined> {
+    const begin = async (tx: Queryable) => {
+      // An update of nothing, where the memory has one under way: its row is read as it is by then.
+      const { rows } = await tx.query<{ id: string; subject: string; payload: unknown }>(
+        `insert into memory_outbox as old (tenant, id, kind, subject, payload, available_at)
+         values ($1, $2, 'update', $3, $4::jsonb, ${after("$5")})
+         on conflict (tenant, kind, subject) do update set subject = old.subject
+         returning id, subject, payload`,
+        [tenant, update.id, update.memoryId, JSON.stringify(toUpdatePayload(update)), graceMs],
+        signal,
+      );
+      const [row] = rows;
+      if (row === undefined) throw new Error("beginning an update answers its row");
+      if (row.id !== update.id) return toUpdate(row.id, row.subject, row.payload);
+      if (update.documents.length > 0) {
+        const ids = update.documents.map(({ id }) => id);
+        await unmark(tx, tenant, ids, signal);
+      }
+      return undefined;
+    };
+    return withRetry(() => this.#postgres.transaction(begin, { signal }), { signal });
+  }
+
+  async finishUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    withoutVector: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    const finish = async (tx: Queryable) => {
+      if (!(await removeUpdate(tx, tenant, update, signal))) return false;
+      await tx.query(
+        `insert into memory_versions (tenant, memory_id, version, memory)
+         select $1, $2, coalesce(max(version), 0) + 1, $3::jsonb
+         from memory_versions where tenant = $1 and memory_id = $2`,
+        [tenant, update.memoryId, JSON.stringify(toSnapshot(update.before))],
+        signal,
+      );
+      await queueInsights(tx, tenant, update.insights, signal);
+      await queueEmbeddings(tx, tenant, withoutVector, 0, signal);
+      return true;
+    };
+    return withRetry(() => this.#postgres.transaction(finish, { signal }), { signal });
+  }
+
+  async abandonUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    return withRetry(() => removeUpdate(this.#postgres, tenant, update, signal), { signal });
+  }
+
+  async listVersions(
+    tenant: string,
+    { memoryId, before, limit }: Parameters<UpdateStore["listVersions"]>[1],
+    signal?: AbortSignal,
+  ): Promise<{ readonly versions: MemoryVersion[]; readonly more: boolean }> {
+    const { rows } = await this.#postgres.query<{
+      version: number;
+      memory: unknown;
+      replaced: string;
+      more: boolean;
+    }>(
+      `with found as materialized (
+         select version, octet_length(memory::text) as bytes from memory_versions
+         where tenant = $1 and memory_id = $2 and ($3::int is null or version < $3)
+         order by version desc limit $4::int + 1
+       ), sized as (
+         select version, row_number() over newest as place, sum(bytes) over newest as bytes
+         from found window newest as (order by version desc)
+       ), page as materialized (
+         select version from sized
+         where place <= $4::int and (place = 1 or bytes <= ${mostPageBytes})
+       )
+       select v.version, v.memory, ${microsOf("v.replaced_at")} as replaced,
+              (select count(*) from found) > (select count(*) from page) as more
+       from page
+         join memory_versions as v
+           on v.tenant = $1 and v.memory_id = $2 and v.version = page.version
+       order by v.version desc`,
+      [tenant, memoryId, before ?? null, limit],
+      signal,
+    );
+    const versions = rows.map(({ version, memory, replaced }) => ({
+      version,
+      memory: fromSnapshot(memory),
+      replaceTime: BigInt(replaced),
+    }));
+    return { versions, more: rows[0]?.more ?? false };
+  }
+
+  async versionedMemories(
+    after: { readonly tenant: string; readonly memoryId: string } | undefined,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly tenant: string; readonly memoryId: string }[]> {
+    const { rows } = await this.#postgres.query<{ tenant: string; memory_id: string }>(
+      `select distinct tenant, memory_id from memory_versions
+       where (tenant, memory_id) > ($1::text collate "C", $2::text collate "C")
+       order by tenant, memory_id limit $3`,
+      [after?.tenant ?? "", after?.memoryId ?? "", limit],
+      signal,
+    );
+    return rows.map(({ tenant, memory_id: memoryId }) => ({ tenant, memoryId }));
+  }
+
+  async forgetVersions(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<number> {
+    if (memoryIds.length === 0) return 0;
+    const { rowCount } = await this.#postgres.query(
+      "delete from memory_versions where tenant = $1 and memory_id = any($2::text[])",
+      [tenant, [...memoryIds]],
+      signal,
+    );
+    return rowCount;
+  }
+}
+
+/** False where the update is not there any more. */
+async function removeUpdate(
+  queryable: Queryable,
+  tenant: string,
+  { id }: MemoryUpdate,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const { rowCount } = await queryable.query(
+    "delete from memory_outbox where tenant = $1 and id = $2 and kind = 'update'",
+    [tenant, id],
+    signal,
+  );
+  return rowCount > 0;
+}
