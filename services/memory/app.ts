@@ -22,9 +22,14 @@ import { MemoryMetrics } from "./metrics.ts";
 import { Operations } from "./operations.ts";
 import { PendingEmbeddings } from "./pending-embeddings.ts";
 import { postgresStore } from "./postgres-store.ts";
+import { filterOfProjects } from "./project-filter-client.ts";
+import { ProjectRegisterClient } from "./project-register-client.ts";
+import { ProjectSearch } from "./project-search.ts";
+import { Projects } from "./projects.ts";
 import { Readiness, type Requirement } from "./readiness.ts";
 import { type RecoveryParts, startRecovery } from "./recovery.ts";
 import { SessionBuddyClient } from "./session-buddy-client.ts";
+import { SharedInsights } from "./shared-insights.ts";
 import { unlessBusy } from "./sql/liveness.ts";
 import type { MemoryStore } from "./store.ts";
 import { UnifiedSearch } from "./unified-search.ts";
@@ -126,6 +131,8 @@ function makeDomain(
     deliveries,
     embeddingState: async (call, id) => embeddingStateOf(await memories.get(call, id)),
   });
+  const search = new UnifiedSearch({ ...common, bridge, vectors });
+  const register = new ProjectRegisterClient(peers.sessionBuddy);
   const workflows = new Workflows(store, writer, graceMs);
   return {
     domain: {
@@ -133,7 +140,15 @@ function makeDomain(
       updates,
       conversations,
       workflows,
-      search: new UnifiedSearch({ ...common, bridge, vectors }),
+      search,
+      projects: new Projects(register, switches),
+      projectSearch: new ProjectSearch({
+        register,
+        search,
+        filterOf: filterOfProjects,
+        switches,
+      }),
+      sharedInsights: new SharedInsights({ ...common, operations, deliveries }),
       metrics: new MemoryMetrics(switches.performanceMonitoring),
       logger,
     },

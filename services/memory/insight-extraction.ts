@@ -45,7 +45,7 @@ export function extractInsights(text: string): FoundInsight[] {
     const content = body.trim();
     if (content.length < insightLength.min || content.length > insightLength.max) continue;
     const key = insightKey(content);
-    if (key !== "" && !found.has(key)) found.set(key, judge(content));
+    if (key !== "" && !found.has(key)) found.set(key, judgeInsight(content));
   }
   return [...found.values()];
 }
@@ -109,7 +109,8 @@ const typeWords: readonly (readonly [InsightType, RegExp])[] = [
 
 const adviceWords = ["always", "never", "use", "avoid", "should", "recommend"];
 
-function judge(content: string): FoundInsight {
+/** What a lesson is about, and how good it looks, by its words. */
+export function judgeInsight(content: string): FoundInsight {
   const lower = content.toLowerCase();
   const type = typeWords.find(([, words]) => words.test(lower))?.[0] ?? "general";
   const topics = Object.keys(topicWords).filter((topic) => topicWords[topic]?.test(lower));

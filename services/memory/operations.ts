@@ -7,7 +7,7 @@ import { isTransient, MemoryNotFoundError, RequestIdReusedError } from "./errors
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
 import { knownIds } from "./known-memories.ts";
 import type { NewMemory, Turn } from "./memory.ts";
-import type { Documents } from "./ports.ts";
+import type { Documents, InsightToDeliver } from "./ports.ts";
 import type {
   KnownRequest,
   NewTurn,
@@ -77,10 +77,7 @@ export class Operations {
     } = {},
   ): Promise<{ readonly known: KnownRequest } | OperationResult> {
     const operation = this.#plan(memories, details);
-    // Before anything is recorded: a call that cannot succeed leaves nothing to be taken back.
-    if (!(await this.#storeIsUp())) {
-      throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
-    }
+    await this.#requireStore();
     const begun = await this.#store.begin(
       call.tenant,
       operation,
@@ -103,6 +100,39 @@ export class Operations {
       await this.#giveUp(operation, call, error);
       throw error;
     }
+  }
+
+  /**
+   * Stores memories that are stored once, whoever tells them first, and queues insights for
+   * Session-Buddy. When the call fails, nothing remains of what it began, unless it dies.
+   */
+  async storeOnce(
+    call: Call,
+    documents: readonly NewMemory[],
+    insights: readonly InsightToDeliver[],
+  ): Promise<void> {
+    await this.#requireStore();
+    const operation: Operation = {
+      id: newId(),
+      documents,
+      mainCount: 0,
+      insights,
+      turnId: undefined,
+      request: undefined,
+    };
+    await this.#store.begin(call.tenant, operation, { graceMs: this.#graceMs }, call.signal);
+    try {
+      await this.#apply(call, operation);
+    } catch (error) {
+      await this.#giveUp(operation, call, error);
+      throw error;
+    }
+  }
+
+  /** Before anything is recorded: a call that cannot succeed leaves nothing to be taken back. */
+  async #requireStore(): Promise<void> {
+    if (await this.#storeIsUp()) return;
+    throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { PeerCall } from "./deadline.ts";
 import type { InsightType } from "./insight-extraction.ts";
 import type { JsonObject, MemoryType, Micros, NewMemory, StoredMemory } from "./memory.ts";
+import type { ProjectDependency, ProjectGroup } from "./project.ts";
 
 export type VectorValues = readonly number[];
 
@@ -187,4 +188,14 @@ export interface Bridge {
     insight: InsightToDeliver,
     requestId: string,
   ): Promise<{ readonly written: boolean }>;
+}
+
+/** Groups and dependencies of projects, as the bridge keeps them. Failures are DomainErrors. */
+export interface ProjectRegister {
+  createGroup(call: PeerCall, group: ProjectGroup): Promise<ProjectGroup>;
+  /** By name; those that hold `project`, all where it is empty. */
+  groups(call: PeerCall, project: string): Promise<readonly ProjectGroup[]>;
+  addDependency(call: PeerCall, dependency: ProjectDependency): Promise<ProjectDependency>;
+  /** Those of a project, in either direction, by source, target and type. */
+  dependencies(call: PeerCall, project: string): Promise<readonly ProjectDependency[]>;
 }

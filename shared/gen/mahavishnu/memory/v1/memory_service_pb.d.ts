@@ -1218,9 +1218,9 @@ export declare type RelatedProject = Message<"mahavishnu.memory.v1.RelatedProjec
   project: string;
 
   /**
-   * How: `own` for the project itself; `uses`, `extends`, `references`, `shares code with`, or
-   * another word that Session-Buddy has stored, for what it depends on; `used by`, `extended by`,
-   * `referenced by`, `shares code with` for what depends on it; `group <name>` for a group.
+   * How: `own` for the project itself; `uses`, `extends`, `references`, `shares code with` or
+   * `depends on` for what it depends on; `used by`, `extended by`, `referenced by`, `shares code
+   * with` or `needed by` for what depends on it; `group <name>` for each group that holds both.
    *
    * @generated from field: repeated string relations = 2;
    */
