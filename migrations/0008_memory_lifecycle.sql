@@ -4,6 +4,8 @@ create table memory_versions (
   tenant text collate "C" not null,
   memory_id text collate "C" not null,
   version integer not null check (version >= 1),
+  -- The change that replaced it, so that whoever made it learns that somebody else ended it.
+  update_id text collate "C" not null,
   -- The memory as it was.
   memory jsonb not null,
   replaced_at timestamptz not null default now(),

@@ -53,7 +53,12 @@ const probeTimeoutMs = 2_000;
  */
 export async function createApp(
   config: MemoryConfig,
-  overrides: { readonly logger?: Logger; readonly peers?: PeerTransports } = {},
+  overrides: {
+    readonly logger?: Logger;
+    readonly peers?: PeerTransports;
+    /** Puts something between the domain and its store; tests end the process there. */
+    readonly aroundStore?: (store: MemoryStore) => MemoryStore;
+  } = {},
 ): Promise<App> {
   const logger = overrides.logger ?? createLogger("memory", config.logLevel);
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
@@ -61,7 +66,9 @@ export async function createApp(
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
   const peers = overrides.peers ?? dialPeers(config, resources);
   const vectorStore = servingPeer("vector-store", VectorStoreService, peers.vectorStore);
-  const { domain, recovery } = makeDomain(config, postgresStore(postgres), peers, logger, () =>
+  const { aroundStore = (store) => store } = overrides;
+  const store = aroundStore(postgresStore(postgres));
+  const { domain, recovery } = makeDomain(config, store, peers, logger, () =>
     readiness.holds(vectorStore.name),
   );
 

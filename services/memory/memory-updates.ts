@@ -82,16 +82,19 @@ export class MemoryUpdates {
       throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
     }
     for (let round = 1; round <= mostRounds; round++) {
+      const { tenant, signal } = call;
+      // Before the memory itself: a change that ends between the two is noticed when ours begins.
+      const links = await this.#store.links(tenant, id, signal);
       const memory = await this.#read(call, id);
       if (memory === undefined) throw new MemoryNotFoundError(id);
       if (memory.memoryType === "agent") requireOn(this.#switches, "agentMemory");
-      const links = await this.#store.links(call.tenant, id, call.signal);
       const after = changed(memory, change, links);
       const insights =
         change.content === undefined ? [] : insightsOf(asNew({ ...memory, ...after }));
-      if (isState(memory, after)) return await this.#answer(call, memory, insights);
       const current = etagOf(memory);
+      // First of all: that another one made the same change does not make it ours.
       if (etag !== "" && etag !== current) throw new EtagMismatchError(id, current);
+      if (isState(memory, after)) return await this.#answer(call, memory, insights);
       const update: MemoryUpdate = {
         id: newId(),
         memoryId: id,
@@ -100,12 +103,14 @@ export class MemoryUpdates {
         documents: insights.map((insight) => insight.memory),
         insights: this.#switches.crossSystemSharing ? insights.map(({ delivery }) => delivery) : [],
       };
-      const { tenant, signal } = call;
-      const underWay = await this.#store.beginUpdate(tenant, update, this.#graceMs, signal);
-      if (underWay !== undefined) {
-        await this.#giveWay(call, underWay);
-        continue;
-      }
+      const begun = await this.#store.beginUpdate(
+        tenant,
+        update,
+        { version: links.version, graceMs: this.#graceMs },
+        signal,
+      );
+      if (begun.kind === "underWay") await this.#giveWay(call, begun.update);
+      if (begun.kind !== "begun") continue;
       const applied = await this.#apply(call, update);
       if (applied.kind === "overtaken") continue;
       if (applied.kind === "gone") throw new MemoryNotFoundError(id);
@@ -164,8 +169,11 @@ export class MemoryUpdates {
       throw error;
     }
     if (applied.kind !== "applied") {
-      await this.#store.abandonUpdate(tenant, update, signal);
-      return applied;
+      const end = await this.#store.abandonUpdate(tenant, update, signal);
+      if (end !== "finished") return applied;
+      // Somebody completed ours, and the memory has moved on since.
+      const memory = await this.#read(call, update.memoryId);
+      return memory === undefined ? { kind: "gone" } : { kind: "applied", memory };
     }
     const withoutVector = await this.#writeInsights(call, update);
     const { id, hasVector } = applied.memory;

@@ -164,19 +164,27 @@ export interface MemoryVersion {
 }
 
 export interface UpdateStore {
-  /** What else holds the memory. */
-  links(tenant: string, memoryId: string, signal?: AbortSignal): Promise<MemoryLinks>;
+  /** What else holds the memory, and its latest version: 0 where it was never changed. */
+  links(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<MemoryLinks & { readonly version: number }>;
   /**
-   * Records the update; a memory has one at a time. Resolves to the one that is under way where
-   * there is one, with nothing recorded. The worker leaves it alone for `graceMs`. Older marks of
-   * deletion no longer speak of the insights' memories.
+   * Records the update; a memory has one at a time. Nothing is recorded where another one is under
+   * way, or where one ended since `version` was the latest: what the update is based on may then
+   * be of yesterday. The worker leaves the update alone for `graceMs`. Older marks of deletion no
+   * longer speak of the insights' memories.
    */
   beginUpdate(
     tenant: string,
     update: MemoryUpdate,
-    graceMs: number,
+    details: { readonly version: number; readonly graceMs: number },
     signal?: AbortSignal,
-  ): Promise<MemoryUpdate | undefined>;
+  ): Promise<
+    | { readonly kind: "begun" | "stale" }
+    | { readonly kind: "underWay"; readonly update: MemoryUpdate }
+  >;
   /**
    * Ends the update: keeps the version before, queues the insights and what needs a vector. False,
    * with nothing done, where it was ended or taken back meanwhile.
@@ -187,8 +195,12 @@ export interface UpdateStore {
     withoutVector: readonly PendingEmbedding[],
     signal?: AbortSignal,
   ): Promise<boolean>;
-  /** Takes the update back. False where it was ended meanwhile. */
-  abandonUpdate(tenant: string, update: MemoryUpdate, signal?: AbortSignal): Promise<boolean>;
+  /** Takes the update back, unless somebody finished it, or took it back, before. */
+  abandonUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    signal?: AbortSignal,
+  ): Promise<"abandoned" | "finished">;
   /**
    * Versions of a memory, newest first, those below `before`; as many as fit into a message, and
    * one at least.

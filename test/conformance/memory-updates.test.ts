@@ -66,25 +66,35 @@ describeEachStore("changes of memories", (_kind, database) => {
     await database().truncate();
   });
   const all = { memoryId: "m1", before: undefined, limit: 100 };
+  const begin = (one: MemoryUpdate, version = 0) =>
+    store.beginUpdate(tenant, one, { version, graceMs: 0 });
   const take = () => store.take("update", 100, longMs);
 
   it("are under way one at a time, and wait for the worker whole", async () => {
     const first = update();
-    expect(await store.beginUpdate(tenant, first, 0)).toBeUndefined();
-    expect(await store.beginUpdate(tenant, update("other"), 0)).toEqual(first);
-    expect(await store.beginUpdate("t2", update("theirs"), longMs)).toBeUndefined();
+    const at = { version: 0, graceMs: 0 };
+    expect(await store.beginUpdate(tenant, first, at)).toEqual({ kind: "begun" });
+    expect(await store.beginUpdate(tenant, update("other"), at)).toEqual({
+      kind: "underWay",
+      update: first,
+    });
+    const later = { version: 0, graceMs: longMs };
+    expect(await store.beginUpdate("t2", update("theirs"), later)).toEqual({ kind: "begun" });
     expect(await take()).toMatchObject([{ tenant, kind: "update", update: first }]);
   });
 
   it("leave a version each, numbered without a gap however many end at once", async () => {
     for (let n = 1; n <= 3; n++) {
       const one = update(`content ${n}`, { before: stored(`content ${n - 1}`) });
-      expect(await store.beginUpdate(tenant, one, longMs)).toBeUndefined();
+      const stale = { version: n, graceMs: longMs };
+      expect(await store.beginUpdate(tenant, one, stale)).toEqual({ kind: "stale" });
+      expect(await begin(one, n - 1)).toEqual({ kind: "begun" });
       const ends = await Promise.all([
         store.finishUpdate(tenant, one, []),
         store.finishUpdate(tenant, one, []),
       ]);
       expect(ends.toSorted()).toEqual([false, true]);
+      expect(await store.abandonUpdate(tenant, one)).toBe("finished");
     }
     const { versions, more } = await store.listVersions(tenant, all);
     expect(more).toBe(false);
@@ -106,7 +116,7 @@ describeEachStore("changes of memories", (_kind, database) => {
   it("fill a page by bytes, one version at least", async () => {
     for (let n = 0; n < 3; n++) {
       const one = update(`content ${n}`, { before: stored(String(n).repeat(5_000_000)) });
-      await store.beginUpdate(tenant, one, longMs);
+      await begin(one, n);
       await store.finishUpdate(tenant, one, []);
     }
     const page = await store.listVersions(tenant, all);
@@ -128,11 +138,11 @@ describeEachStore("changes of memories", (_kind, database) => {
     } as const;
     const one = update("after", { documents: [insightMemory("i1")], insights: [insight] });
     await store.forget(tenant, ["i1"], longMs);
-    await store.beginUpdate(tenant, one, longMs);
-    expect(await store.abandonUpdate(tenant, one)).toBe(true);
+    await begin(one);
+    expect(await store.abandonUpdate(tenant, one)).toBe("abandoned");
     expect(await store.finishUpdate(tenant, one, [])).toBe(false);
     expect(await store.waitingInsights(tenant, ["i1"])).toEqual(new Set());
-    await store.beginUpdate(tenant, one, longMs);
+    await begin(one);
     const withoutVector = [{ memoryId: "m1", dedupScope: "" }];
     expect(await store.finishUpdate(tenant, one, withoutVector)).toBe(true);
     expect(await store.waitingInsights(tenant, ["i1"])).toEqual(new Set(["i1"]));
@@ -143,34 +153,34 @@ describeEachStore("changes of memories", (_kind, database) => {
 
   it("go with their memory when it is deleted, and so do its versions", async () => {
     const done = update();
-    await store.beginUpdate(tenant, done, 0);
+    await begin(done);
     await store.finishUpdate(tenant, done, []);
-    await store.beginUpdate(tenant, update("again"), 0);
+    await begin(update("again"), 1);
     const other = update("elsewhere", {
       memoryId: "m2",
       documents: [insightMemory("i1"), insightMemory("i2")],
     });
-    await store.beginUpdate(tenant, other, 0);
+    await begin(other);
     await store.forget(tenant, ["m1", "i1"], longMs);
     expect((await store.listVersions(tenant, all)).versions).toEqual([]);
     expect(await take()).toMatchObject([
       { update: { memoryId: "m2", documents: [insightMemory("i2")] } },
     ]);
     // One without insights is no operation without documents.
-    await store.beginUpdate(tenant, update("lone", { memoryId: "m3" }), 0);
+    await begin(update("lone", { memoryId: "m3" }));
     await store.forget(tenant, ["somebody else"], longMs);
     expect(await take()).toHaveLength(1);
   });
 
   it("know what else holds the memory", async () => {
-    expect(await store.links(tenant, "m1")).toEqual({ turn: false, execution: false });
+    expect(await store.links(tenant, "m1")).toEqual({ turn: false, execution: false, version: 0 });
     await postgres.query(
       `insert into agent_conversations
          (tenant, id, agent_id, session_id, sequence, role, content, memory_id)
        values ($1, 't', 'a', 's', 1, 'user', 'said', 'm1')`,
       [tenant],
     );
-    expect(await store.links(tenant, "m1")).toEqual({ turn: true, execution: false });
-    expect(await store.links("t2", "m1")).toEqual({ turn: false, execution: false });
+    expect(await store.links(tenant, "m1")).toEqual({ turn: true, execution: false, version: 0 });
+    expect(await store.links("t2", "m1")).toEqual({ turn: false, execution: false, version: 0 });
   });
 });

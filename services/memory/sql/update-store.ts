@@ -18,23 +18,29 @@ export class PostgresUpdateStore implements UpdateStore {
     this.#postgres = postgres;
   }
 
-  async links(tenant: string, memoryId: string, signal?: AbortSignal): Promise<MemoryLinks> {
-    const { rows } = await this.#postgres.query<{ turn: boolean; execution: boolean }>(
+  async links(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<MemoryLinks & { readonly version: number }> {
+    const { rows } = await this.#postgres.query<MemoryLinks & { readonly version: number }>(
       `select
          exists (select from agent_conversations where tenant = $1 and memory_id = $2) as turn,
-         exists (select from workflow_executions where tenant = $1 and memory_id = $2) as execution`,
+         exists (select from workflow_executions where tenant = $1 and memory_id = $2) as execution,
+         ${latestVersion} as version`,
       [tenant, memoryId],
       signal,
     );
-    return rows[0] ?? { turn: false, execution: false };
+    return rows[0] ?? { turn: false, execution: false, version: 0 };
   }
 
   async beginUpdate(
     tenant: string,
     update: MemoryUpdate,
-    graceMs: number,
+    { version, graceMs }: Parameters<UpdateStore["beginUpdate"]>[2],
     signal?: AbortSignal,
-  ): Promise<MemoryUpdate | undefined> {
+  ): ReturnType<UpdateStore["beginUpdate"]> {
+    const { id, memoryId, documents } = update;
     const begin = async (tx: Queryable) => {
       // An update of nothing, where the memory has one under way: its row is read as it is by then.
       const { rows } = await tx.query<{ id: string; subject: string; payload: unknown }>(
@@ -42,17 +48,29 @@ export class PostgresUpdateStore implements UpdateStore {
          values ($1, $2, 'update', $3, $4::jsonb, ${after("$5")})
          on conflict (tenant, kind, subject) do update set subject = old.subject
          returning id, subject, payload`,
-        [tenant, update.id, update.memoryId, JSON.stringify(toUpdatePayload(update)), graceMs],
+        [tenant, id, memoryId, JSON.stringify(toUpdatePayload(update)), graceMs],
         signal,
       );
       const [row] = rows;
       if (row === undefined) throw new Error("beginning an update answers its row");
-      if (row.id !== update.id) return toUpdate(row.id, row.subject, row.payload);
-      if (update.documents.length > 0) {
-        const ids = update.documents.map(({ id }) => id);
-        await unmark(tx, tenant, ids, signal);
+      if (row.id !== id) {
+        const underWay = toUpdate(row.id, row.subject, row.payload);
+        return { kind: "underWay", update: underWay } as const;
       }
-      return undefined;
+      // A statement of its own: the one above may have waited for the end of another update, and
+      // still sees what was before that.
+      const latest = await tx.query<{ version: number }>(
+        `select ${latestVersion} as version`,
+        [tenant, memoryId],
+        signal,
+      );
+      if (latest.rows[0]?.version !== version) {
+        await removeUpdate(tx, tenant, update, signal);
+        return { kind: "stale" } as const;
+      }
+      const ids = documents.map((document) => document.id);
+      if (ids.length > 0) await unmark(tx, tenant, ids, signal);
+      return { kind: "begun" } as const;
     };
     return withRetry(() => this.#postgres.transaction(begin, { signal }), { signal });
   }
@@ -66,10 +84,9 @@ export class PostgresUpdateStore implements UpdateStore {
     const finish = async (tx: Queryable) => {
       if (!(await removeUpdate(tx, tenant, update, signal))) return false;
       await tx.query(
-        `insert into memory_versions (tenant, memory_id, version, memory)
-         select $1, $2, coalesce(max(version), 0) + 1, $3::jsonb
-         from memory_versions where tenant = $1 and memory_id = $2`,
-        [tenant, update.memoryId, JSON.stringify(toSnapshot(update.before))],
+        `insert into memory_versions (tenant, memory_id, version, update_id, memory)
+         values ($1, $2, ${latestVersion} + 1, $3, $4::jsonb)`,
+        [tenant, update.memoryId, update.id, JSON.stringify(toSnapshot(update.before))],
         signal,
       );
       await queueInsights(tx, tenant, update.insights, signal);
@@ -83,8 +100,16 @@ export class PostgresUpdateStore implements UpdateStore {
     tenant: string,
     update: MemoryUpdate,
     signal?: AbortSignal,
-  ): Promise<boolean> {
-    return withRetry(() => removeUpdate(this.#postgres, tenant, update, signal), { signal });
+  ): Promise<"abandoned" | "finished"> {
+    if (await withRetry(() => removeUpdate(this.#postgres, tenant, update, signal), { signal })) {
+      return "abandoned";
+    }
+    const { rowCount } = await this.#postgres.query(
+      `select from memory_versions where tenant = $1 and memory_id = $2 and update_id = $3`,
+      [tenant, update.memoryId, update.id],
+      signal,
+    );
+    return rowCount > 0 ? "finished" : "abandoned";
   }
 
   async listVersions(
@@ -155,6 +180,10 @@ export class PostgresUpdateStore implements UpdateStore {
     return rowCount;
   }
 }
+
+/** Of parameters 1 and 2, tenant and memory. */
+const latestVersion = `(select coalesce(max(version), 0)
+  from memory_versions where tenant = $1 and memory_id = $2)`;
 
 /** False where the update is not there any more. */
 async function removeUpdate(

@@ -1328,9 +1328,9 @@ export declare const MemoryService: GenService<{
   /**
    * Changes fields of a memory and keeps the version before. A new content is embedded anew, and
    * its insights are stored and delivered as StoreMemory does; with embedding down it is PENDING
-   * and found by its words. What would change nothing changes nothing and makes no version,
-   * whatever the etag, so that a repeated call is safe. Once begun a change is completed even where
-   * this call ends with UNAVAILABLE or dies.
+   * and found by its words. What would change nothing makes no version. Once begun a change is
+   * completed even where this call ends with UNAVAILABLE or dies; with an `etag`, a repetition
+   * then tells by ETAG_MISMATCH that the memory is another by now.
    *
    * Fails with NOT_FOUND; with ABORTED, reason ETAG_MISMATCH, where the etag is no longer the
    * memory's; with ALREADY_EXISTS, reason DUPLICATE_CONTENT, where another memory has the new

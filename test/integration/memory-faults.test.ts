@@ -1,0 +1,333 @@
+import { resolve } from "node:path";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
+import { WorkflowStatus } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { Resources, sleep } from "../../shared/lifecycle.ts";
+import type { Postgres } from "../../shared/postgres/postgres.ts";
+import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { tenantHeader } from "../../shared/rpc/tenant.ts";
+import { FaultVictim } from "../harness/fault-victim.ts";
+import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
+import { describeEachStore } from "../harness/postgres.ts";
+
+type Memory = Client<typeof MemoryService>;
+
+/** One kind of call, made again and again with another content each time. */
+interface Scenario {
+  readonly name: string;
+  /** What is there before; made while nothing dies. */
+  prepare?(at: Place): Promise<void>;
+  call(at: Place): Promise<unknown>;
+  /** The pieces of what the call does: true where a piece is there. All of them, or none. */
+  pieces(at: Place): Promise<Readonly<Record<string, boolean>>>;
+}
+
+/** The parts of the call that dies at one step. */
+interface Place {
+  readonly client: Memory;
+  readonly options: CallOptions;
+  readonly tenant: string;
+  readonly step: number;
+  readonly look: Look;
+}
+
+/** What stands in the raw tables of a tenant, and in Session-Buddy. */
+interface Look {
+  count(table: string, condition: string, ...params: unknown[]): Promise<number>;
+  delivered(lesson: string): Promise<number>;
+}
+
+/** More steps than any call has. */
+const mostSteps = 40;
+
+const lessonOf = ({ tenant, step }: Place) =>
+  `Always ask twice before step ${step} of ${tenant.replaceAll("-", " ")} is taken.`;
+const telling = (at: Place) => `${textOf(at)}\n\n★ Insight ─────\n${lessonOf(at)}\n─────\n`;
+const textOf = ({ tenant, step }: Place, label = "content") => `${label} of ${tenant} ${step}`;
+
+const hasContent = (at: Place, content: string) =>
+  at.look.count("memories", "content = $2", content);
+/** The insight of `telling`, which is to be there once in each store. */
+async function insightPieces(at: Place) {
+  return {
+    insight: (await hasContent(at, lessonOf(at))) === 1,
+    delivered: (await at.look.delivered(lessonOf(at))) === 1,
+  };
+}
+
+const scenarios: readonly Scenario[] = [
+  {
+    name: "StoreMemory with an insight and a request id",
+    call: (at) =>
+      at.client.storeMemory(
+        {
+          memory: { content: telling(at), memoryType: MemoryType.AGENT, agentId: "a" },
+          requestId: `request-${at.step}`,
+        },
+        at.options,
+      ),
+    async pieces(at) {
+      return {
+        memory: (await hasContent(at, telling(at))) === 1,
+        request:
+          (await at.look.count("request_ids", "request_id = $2", `request-${at.step}`)) === 1,
+        ...(await insightPieces(at)),
+      };
+    },
+  },
+  {
+    name: "StoreConversationTurn with an insight",
+    call: (at) =>
+      at.client.storeConversationTurn(
+        { agentId: "a", sessionId: `s-${at.step}`, role: Role.USER, content: telling(at) },
+        at.options,
+      ),
+    async pieces(at) {
+      return {
+        memory: (await hasContent(at, telling(at))) === 1,
+        turn: (await at.look.count("agent_conversations", "content = $2", telling(at))) === 1,
+        ...(await insightPieces(at)),
+      };
+    },
+  },
+  {
+    name: "a request of BulkStore that tells an insight",
+    async call(at) {
+      const memories = ["first", "second"].map((label) => ({
+        content: `${textOf(at, label)}\n\n★ Insight ─────\n${lessonOf(at)}\n─────\n`,
+        memoryType: MemoryType.RAG,
+      }));
+      const requests = async function* () {
+        yield { sequence: 1n, memories };
+      };
+      for await (const { results, error } of at.client.bulkStore(requests(), at.options)) {
+        expect(error).toBeUndefined();
+        expect(results).toHaveLength(memories.length);
+        for (const result of results) expect(result.error).toBeUndefined();
+      }
+    },
+    async pieces(at) {
+      const stored = (label: string) =>
+        at.look.count("memories", "content like $2 || '%'", `${textOf(at, label)}\n`);
+      return {
+        first: (await stored("first")) === 1,
+        second: (await stored("second")) === 1,
+        ...(await insightPieces(at)),
+      };
+    },
+  },
+  {
+    name: "UpdateMemory with an insight in the new content",
+    async prepare(at) {
+      const memory = { id: `m-${at.step}`, content: textOf(at), memoryType: MemoryType.RAG };
+      await at.client.storeMemory({ memory }, at.options);
+    },
+    call: (at) =>
+      at.client.updateMemory(
+        { memory: { id: `m-${at.step}`, content: telling(at), metadata: { changed: true } } },
+        at.options,
+      ),
+    async pieces(at) {
+      const id = `m-${at.step}`;
+      const is = (condition: string, value: string) =>
+        at.look.count("memories", `id = $2 and ${condition}`, id, value);
+      return {
+        content: (await is("content = $3", telling(at))) === 1,
+        metadata: (await is("metadata = $3::jsonb", '{"changed": true}')) === 1,
+        oldGone: (await hasContent(at, textOf(at))) === 0,
+        version:
+          (await at.look.count(
+            "memory_versions",
+            "memory_id = $2 and memory ->> 'content' = $3",
+            id,
+            textOf(at),
+          )) === 1,
+        ...(await insightPieces(at)),
+      };
+    },
+  },
+  {
+    name: "DeleteMemory of a turn's memory with a history",
+    async prepare(at) {
+      const { memoryId } = await at.client.storeConversationTurn(
+        { agentId: "a", sessionId: `s-${at.step}`, role: Role.USER, content: textOf(at) },
+        at.options,
+      );
+      await at.client.updateMemory({ memory: { id: memoryId, metadata: { k: 1 } } }, at.options);
+    },
+    async call(at) {
+      // Read beside the call that dies: its steps are those of the deletion.
+      const id = await memoryIdOf(at);
+      await at.client.deleteMemory({ id }, at.options);
+    },
+    async pieces(at) {
+      return {
+        memory: (await hasContent(at, textOf(at))) === 0,
+        turn: (await at.look.count("agent_conversations", "content = $2", textOf(at))) === 0,
+        versions:
+          (await at.look.count("memory_versions", "memory ->> 'content' = $2", textOf(at))) === 0,
+      };
+    },
+  },
+  {
+    name: "RecordWorkflowExecution of a new state",
+    async prepare(at) {
+      await record(at, WorkflowStatus.RUNNING);
+    },
+    call: (at) => record(at, WorkflowStatus.COMPLETED),
+    async pieces(at) {
+      const id = workflowOf(at);
+      const row = "workflow_id = $2 and status = 'completed'";
+      const document = "workflow_id = $2 and metadata ->> 'status' = 'completed'";
+      return {
+        row: (await at.look.count("workflow_executions", row, id)) === 1,
+        memory: (await at.look.count("memories", document, id)) === 1,
+        words:
+          (await at.look.count("memories", "content like '%' || $2 || '%completed%'", id)) === 1,
+      };
+    },
+  },
+];
+
+const memoryIds = new Map<string, string>();
+async function memoryIdOf(at: Place): Promise<string> {
+  return memoryIds.get(textOf(at)) ?? "";
+}
+
+const workflowOf = ({ tenant, step }: Place) => `${tenant}.${step}`;
+const record = (at: Place, status: WorkflowStatus) =>
+  at.client.recordWorkflowExecution(
+    { execution: { workflowId: workflowOf(at), adapter: "prefect", status } },
+    at.options,
+  );
+
+describeEachStore("SIGKILL at every step", (_kind, database) => {
+  const resources = new Resources();
+  let peers: MemoryPeers;
+  let postgres: Postgres;
+  let bridge: Client<typeof SessionBuddyService>;
+
+  beforeAll(async () => {
+    peers = await startMemoryPeers(database().url);
+    resources.use("peers", peers);
+    const transport = createGrpcTransport({ address: peers.sessionBuddyAddress });
+    resources.defer("bridge", () => transport.close());
+    bridge = createClient(SessionBuddyService, transport);
+    postgres = database().open({ poolSize: 3 });
+  });
+  afterAll(() => resources[Symbol.asyncDispose]());
+
+  const start = () =>
+    FaultVictim.start({
+      ...peers.env,
+      // Started dozens of times: compiled once.
+      NODE_COMPILE_CACHE: resolve(import.meta.dirname, "../../node_modules/.cache/compile"),
+      MAHAVISHNU_PG_URL: database().url,
+      MAHAVISHNU_PG_POOL_SIZE: "12",
+      MAHAVISHNU_PG_MAX_OVERFLOW: "0",
+      MAHAVISHNU_MEMORY_PORT: "0",
+      MAHAVISHNU_MEMORY_PROBE_INTERVAL_MS: "50",
+      MAHAVISHNU_MEMORY_OUTBOX_INTERVAL_MS: "20",
+    });
+
+  function lookOf(tenant: string): Look {
+    return {
+      async count(table, condition, ...params) {
+        const { rows } = await postgres.query<{ count: number }>(
+          `select count(*)::int as count from ${table} where tenant = $1 and (${condition})`,
+          [tenant, ...params],
+        );
+        return rows[0]?.count ?? 0;
+      },
+      async delivered(lesson) {
+        const { hits } = await bridge.searchReflections(
+          { query: lesson, limit: 50 },
+          { headers: { [tenantHeader]: tenant } },
+        );
+        return hits.filter(({ record: found }) => found?.content === lesson).length;
+      },
+    };
+  }
+
+  /** Lets time pass for what waits, until nothing does. */
+  async function recovered(tenant: string): Promise<void> {
+    const deadline = AbortSignal.timeout(60_000);
+    for (;;) {
+      const { rows } = await postgres.query<{ kind: string }>(
+        `update memory_outbox set available_at = least(available_at, now())
+         where tenant = $1 returning kind`,
+        [tenant],
+      );
+      if (rows.length === 0) return;
+      await sleep(50, deadline);
+    }
+  }
+
+  async function walk(scenario: Scenario, tenant: string): Promise<number> {
+    const look = lookOf(tenant);
+    const options = { headers: { [tenantHeader]: tenant }, timeoutMs: 60_000 };
+    let victim = await start();
+    try {
+      for (let step = 0; step < mostSteps; step++) {
+        const at = { client: victim.client, options, tenant, step, look };
+        await scenario.prepare?.(at);
+        await recovered(tenant);
+        memoryIds.set(textOf(at), await idOfContent(tenant, textOf(at)));
+        expect(await victim.arm(step)).toBe(true);
+        const failed = await scenario.call(at).then(
+          () => undefined,
+          (error: unknown) => error ?? new Error("failed"),
+        );
+        const acknowledged = failed === undefined;
+        // Work that follows the answer may be the last step.
+        const alive = await victim.arm(null);
+        if (alive && !acknowledged) throw failed;
+        if (!alive) {
+          await victim[Symbol.asyncDispose]();
+          victim = await start();
+        }
+        await recovered(tenant);
+        const pieces = await settled(scenario, { ...at, client: victim.client });
+        const left = Object.values(pieces).filter(Boolean).length;
+        const whole = left === Object.keys(pieces).length;
+        const told = `${scenario.name}, killed after step ${step}: ${JSON.stringify(pieces)}`;
+        expect(whole || (left === 0 && !acknowledged), told).toBe(true);
+        if (alive) return step;
+      }
+      throw new Error(`${scenario.name} never came to its end`);
+    } finally {
+      await victim[Symbol.asyncDispose]();
+    }
+  }
+
+  /** What Session-Buddy's file has taken its searches see a moment later. */
+  async function settled(scenario: Scenario, at: Place): ReturnType<Scenario["pieces"]> {
+    for (let tries = 0; ; tries++) {
+      const pieces = await scenario.pieces(at);
+      const there = Object.values(pieces);
+      if (tries === 100 || there.every(Boolean) || !there.some(Boolean)) return pieces;
+      await sleep(100);
+    }
+  }
+
+  async function idOfContent(tenant: string, content: string): Promise<string> {
+    const { rows } = await postgres.query<{ id: string }>(
+      "select id from memories where tenant = $1 and content = $2",
+      [tenant, content],
+    );
+    return rows[0]?.id ?? "";
+  }
+
+  it.concurrent.each(scenarios.map((scenario, n) => [scenario.name, scenario, n] as const))(
+    "of %s leaves nothing or everything",
+    async (_name, scenario, n) => {
+      // That many steps end before the call does: a walk of fewer has missed some.
+      expect(await walk(scenario, `walk-${n}`)).toBeGreaterThanOrEqual(3);
+    },
+    300_000,
+  );
+});
