@@ -97,6 +97,10 @@ export async function createApp(
       },
     }),
   );
+  const gauge = domain.metrics.observeOutbox(() =>
+    store.waiting(AbortSignal.timeout(probeTimeoutMs)),
+  );
+  resources.defer("outbox gauge", async () => gauge[Symbol.dispose]());
   resources.use("recovery", startRecovery({ ...recovery, mayWork: () => readiness.complete }));
 
   const owned = resources.move();

@@ -33,6 +33,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     remove: outbox.remove.bind(outbox),
     putBack: outbox.putBack.bind(outbox),
     waitingInsights: outbox.waitingInsights.bind(outbox),
+    waiting: outbox.waiting.bind(outbox),
     addEmbeddings: outbox.addEmbeddings.bind(outbox),
     removeEmbeddings: outbox.removeEmbeddings.bind(outbox),
     links: updates.links.bind(updates),

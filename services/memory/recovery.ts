@@ -1,4 +1,3 @@
-import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import { type Call, within } from "./deadline.ts";
@@ -9,6 +8,7 @@ import type { Operations } from "./operations.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
 import type { Documents } from "./ports.ts";
+import { Purge } from "./purge.ts";
 import type { MemoryStore, OutboxItem, OutboxKind } from "./store.ts";
 import type { Workflows } from "./workflows.ts";
 
@@ -83,7 +83,7 @@ export function startRecovery(parts: RecoveryParts): AsyncDisposable {
     ...(parts.sharing
       ? [worker("insight", 16, (items, signal) => deliverByTenant(parts, items, signal))]
       : []),
-    new RequestPurge(store, logger),
+    new Purge({ store, documents: parts.documents, mayWork: parts.mayWork, logger }, purgeEveryMs),
   ];
   return {
     async [Symbol.asyncDispose]() {
@@ -190,31 +190,4 @@ async function deliverByTenant(
 
 function callOf(tenant: string, signal: AbortSignal, budgetMs = itemBudgetMs): Call {
   return { tenant, signal, deadline: Date.now() + budgetMs };
-}
-
-/** Forgets request ids when their time is over. */
-class RequestPurge implements AsyncDisposable {
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
-
-  constructor(store: MemoryStore, logger: Logger) {
-    this.#running = this.#run(store, logger, this.#stop.signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #run(store: MemoryStore, logger: Logger, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await sleep(purgeEveryMs, signal).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        await store.purgeRequests(signal);
-      } catch (error) {
-        logger.warn({ err: error }, "old request ids could not be removed");
-      }
-    }
-  }
 }

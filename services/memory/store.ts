@@ -339,6 +339,8 @@ export interface OutboxStore {
     memoryIds: readonly string[],
     signal?: AbortSignal,
   ): Promise<ReadonlySet<string>>;
+  /** How many items wait, of all tenants, by kind; kinds of which none waits are left out. */
+  waiting(signal?: AbortSignal): Promise<Readonly<Record<string, number>>>;
   /** Queues documents for embedding, each once; due after `delayMs`. */
   addEmbeddings(
     tenant: string,

@@ -19,6 +19,7 @@ const background: ReadonlySet<string> = new Set([
   "purgeRequests",
   "versionedMemories",
   "forgetVersions",
+  "waiting",
 ]);
 
 let left: number | undefined;

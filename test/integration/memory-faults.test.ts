@@ -1,14 +1,17 @@
 import { resolve } from "node:path";
-import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import type { CallOptions, Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { WorkflowStatus } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
+import { Delivery } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
+import { silentLogger } from "../../shared/logging.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { HealthRegistry } from "../../shared/rpc/health.ts";
+import { type RpcServer, service, startRpcServer } from "../../shared/rpc/server.ts";
 import { tenantHeader } from "../../shared/rpc/tenant.ts";
 import { FaultVictim } from "../harness/fault-victim.ts";
 import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
@@ -35,10 +38,10 @@ interface Place {
   readonly look: Look;
 }
 
-/** What stands in the raw tables of a tenant, and in Session-Buddy. */
+/** What stands in the raw tables of a tenant, and how often an insight was handed over. */
 interface Look {
   count(table: string, condition: string, ...params: unknown[]): Promise<number>;
-  delivered(lesson: string): Promise<number>;
+  delivered(lesson: string): number;
 }
 
 /** More steps than any call has. */
@@ -51,11 +54,11 @@ const textOf = ({ tenant, step }: Place, label = "content") => `${label} of ${te
 
 const hasContent = (at: Place, content: string) =>
   at.look.count("memories", "content = $2", content);
-/** The insight of `telling`, which is to be there once in each store. */
+/** The insight of `telling`: stored once, and handed to Session-Buddy under one request id. */
 async function insightPieces(at: Place) {
   return {
     insight: (await hasContent(at, lessonOf(at))) === 1,
-    delivered: (await at.look.delivered(lessonOf(at))) === 1,
+    delivered: at.look.delivered(lessonOf(at)) === 1,
   };
 }
 
@@ -205,18 +208,37 @@ const record = (at: Place, status: WorkflowStatus) =>
     at.options,
   );
 
+/** In place of Session-Buddy's bridge: notes what it is handed, and takes it at once. */
+function startBridge(handed: Map<string, Set<string>>): Promise<RpcServer> {
+  return startRpcServer({
+    host: "127.0.0.1",
+    port: 0,
+    health: new HealthRegistry(),
+    logger: silentLogger(),
+    services: [
+      service(SessionBuddyService, {
+        async storeInsight({ content, requestId }) {
+          handed.set(content, (handed.get(content) ?? new Set()).add(requestId));
+          return { id: requestId, delivery: Delivery.WRITTEN };
+        },
+      }),
+    ],
+  });
+}
+
 describeEachStore("SIGKILL at every step", (_kind, database) => {
   const resources = new Resources();
   let peers: MemoryPeers;
+  let bridge: RpcServer;
   let postgres: Postgres;
-  let bridge: Client<typeof SessionBuddyService>;
+  /** The request ids under which the bridge was handed each lesson. */
+  const handed = new Map<string, Set<string>>();
 
   beforeAll(async () => {
     peers = await startMemoryPeers(database().url);
     resources.use("peers", peers);
-    const transport = createGrpcTransport({ address: peers.sessionBuddyAddress });
-    resources.defer("bridge", () => transport.close());
-    bridge = createClient(SessionBuddyService, transport);
+    bridge = await startBridge(handed);
+    resources.use("bridge", bridge);
     postgres = database().open({ poolSize: 3 });
   });
   afterAll(() => resources[Symbol.asyncDispose]());
@@ -224,6 +246,7 @@ describeEachStore("SIGKILL at every step", (_kind, database) => {
   const start = () =>
     FaultVictim.start({
       ...peers.env,
+      MAHAVISHNU_SESSION_BUDDY_ADDRESS: bridge.address,
       // Started dozens of times: compiled once.
       NODE_COMPILE_CACHE: resolve(import.meta.dirname, "../../node_modules/.cache/compile"),
       MAHAVISHNU_PG_URL: database().url,
@@ -243,13 +266,7 @@ describeEachStore("SIGKILL at every step", (_kind, database) => {
         );
         return rows[0]?.count ?? 0;
       },
-      async delivered(lesson) {
-        const { hits } = await bridge.searchReflections(
-          { query: lesson, limit: 50 },
-          { headers: { [tenantHeader]: tenant } },
-        );
-        return hits.filter(({ record: found }) => found?.content === lesson).length;
-      },
+      delivered: (lesson) => handed.get(lesson)?.size ?? 0,
     };
   }
 
@@ -291,7 +308,7 @@ describeEachStore("SIGKILL at every step", (_kind, database) => {
           victim = await start();
         }
         await recovered(tenant);
-        const pieces = await settled(scenario, { ...at, client: victim.client });
+        const pieces = await scenario.pieces({ ...at, client: victim.client });
         const left = Object.values(pieces).filter(Boolean).length;
         const whole = left === Object.keys(pieces).length;
         const told = `${scenario.name}, killed after step ${step}: ${JSON.stringify(pieces)}`;
@@ -301,16 +318,6 @@ describeEachStore("SIGKILL at every step", (_kind, database) => {
       throw new Error(`${scenario.name} never came to its end`);
     } finally {
       await victim[Symbol.asyncDispose]();
-    }
-  }
-
-  /** What Session-Buddy's file has taken its searches see a moment later. */
-  async function settled(scenario: Scenario, at: Place): ReturnType<Scenario["pieces"]> {
-    for (let tries = 0; ; tries++) {
-      const pieces = await scenario.pieces(at);
-      const there = Object.values(pieces);
-      if (tries === 100 || there.every(Boolean) || !there.some(Boolean)) return pieces;
-      await sleep(100);
     }
   }
 

@@ -63,7 +63,11 @@ export function memoryHandlers(memories: Memories, metrics: MemoryMetrics) {
     },
 
     async deleteMemory({ id }: DeleteMemoryRequest, context: HandlerContext) {
-      return { deleted: await memories.delete(callOf(context), parseId(id)) };
+      const given = parseId(id);
+      const count = await metrics.deleting(async () =>
+        Number(await memories.delete(callOf(context), given)),
+      );
+      return { deleted: count > 0 };
     },
 
     async deleteMemories(request: DeleteMemoriesRequest, context: HandlerContext) {
@@ -74,7 +78,9 @@ export function memoryHandlers(memories: Memories, metrics: MemoryMetrics) {
         violations.throwIfAny();
         return {};
       }
-      const deletedCount = await memories.deleteMatching(callOf(context), filter);
+      const deletedCount = await metrics.deleting(() =>
+        memories.deleteMatching(callOf(context), filter),
+      );
       return { deletedCount: BigInt(deletedCount) };
     },
   };
