@@ -135,7 +135,14 @@ function makeDomain(
   });
   const deliveries = new Deliveries({ ...common, bridge, leaseMs: graceMs, sharing });
   const memories = new Memories({ ...common, writer, operations, deliveries });
-  const updates = new MemoryUpdates({ ...common, vectors, writer, deliveries, vectorStoreIsUp });
+  const updates = new MemoryUpdates({
+    ...common,
+    vectors,
+    writer,
+    operations,
+    deliveries,
+    vectorStoreIsUp,
+  });
   const conversations = new Conversations({
     ...common,
     operations,

@@ -164,7 +164,7 @@ export class Memories {
    */
   async #storePlain(call: Call, memories: readonly NewMemory[]): Promise<Written[]> {
     const noted = new Set<string>();
-    const written = await this.#writer.write(call, memories, async (without) => {
+    const beforeWrite = async (without: readonly NewMemory[]) => {
       for (const { id } of without) noted.add(id);
       await this.#store.addEmbeddings(
         call.tenant,
@@ -172,7 +172,8 @@ export class Memories {
         this.#graceMs,
         call.signal,
       );
-    });
+    };
+    const written = await this.#writer.write(call, memories, { beforeWrite });
     if (noted.size === 0) return written;
     const due: PendingEmbedding[] = [];
     const obsolete: string[] = [];

@@ -192,6 +192,17 @@ describe("UpdateMemory", () => {
     ]);
   });
 
+  it("ends a store of the memory that was cut off first, so that it undoes nothing", async () => {
+    suite.peers.vectorStore.losesAnswers = true;
+    const request = { ...agentMemory("as stored", { id: "mine" }), requestId: "r1" };
+    await failure(suite.client.storeMemory(request));
+    suite.peers.vectorStore.losesAnswers = false;
+    expect(await suite.waiting()).toBe(1);
+    await update("mine", { content: "as changed" });
+    expect(await suite.waiting()).toBe(0);
+    expect(suite.peers.vectorStore.get("mine")?.content).toBe("as changed");
+  });
+
   it("begins nothing while the vector store is down", async () => {
     const { id } = await stored("calm");
     suite.peers.moods.vectorStore = "down";

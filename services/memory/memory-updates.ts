@@ -14,6 +14,7 @@ import { type InsightOfText, insightsOf, type ToldInsight } from "./insight-memo
 import { knownIds } from "./known-memories.ts";
 import type { EmbeddingState, StoredMemory } from "./memory.ts";
 import { changed, etagOf, isState, type MemoryChange } from "./memory-change.ts";
+import type { Operations } from "./operations.ts";
 import type { Documents } from "./ports.ts";
 import type { MemoryUpdate, MemoryVersion, PendingEmbedding, UpdateStore } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
@@ -46,6 +47,7 @@ export class MemoryUpdates {
   readonly #documents: Documents;
   readonly #vectors: Vectors;
   readonly #writer: DocumentWriter;
+  readonly #operations: Pick<Operations, "complete">;
   readonly #deliveries: Deliveries;
   readonly #switches: FeatureSwitches;
   readonly #graceMs: number;
@@ -56,6 +58,7 @@ export class MemoryUpdates {
     readonly documents: Documents;
     readonly vectors: Vectors;
     readonly writer: DocumentWriter;
+    readonly operations: Pick<Operations, "complete">;
     readonly deliveries: Deliveries;
     readonly switches: FeatureSwitches;
     /** How long the worker leaves a change to the call that began it. */
@@ -66,6 +69,7 @@ export class MemoryUpdates {
     this.#documents = parts.documents;
     this.#vectors = parts.vectors;
     this.#writer = parts.writer;
+    this.#operations = parts.operations;
     this.#deliveries = parts.deliveries;
     this.#switches = parts.switches;
     this.#graceMs = parts.graceMs;
@@ -83,6 +87,7 @@ export class MemoryUpdates {
     }
     for (let round = 1; round <= mostRounds; round++) {
       const { tenant, signal } = call;
+      await this.#completeStore(call, id);
       // Before the memory itself: a change that ends between the two is noticed when ours begins.
       const links = await this.#store.links(tenant, id, signal);
       const memory = await this.#read(call, id);
@@ -117,6 +122,17 @@ export class MemoryUpdates {
       return await this.#answer(call, applied.memory, insights);
     }
     throw new UpdateConflictError(id);
+  }
+
+  /** A store that was cut off, or still goes on, is ended first: later it would undo the change. */
+  async #completeStore(call: Call, id: string): Promise<void> {
+    const open = await this.#store.operationOf(call.tenant, id, call.signal);
+    if (open === undefined) return;
+    try {
+      await this.#operations.complete(call, open);
+    } catch (error) {
+      if (isTransient(error)) throw error;
+    }
   }
 
   /** Another one's change goes first; it may have died half-way, so that we complete it. */

@@ -2,7 +2,7 @@ import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logging.ts";
 import type { Call } from "./deadline.ts";
-import type { DocumentWriter, Written } from "./document-writer.ts";
+import type { DocumentWriter, EmbeddedAhead, Written } from "./document-writer.ts";
 import { isTransient, MemoryNotFoundError, RequestIdReusedError } from "./errors.ts";
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
 import { knownIds } from "./known-memories.ts";
@@ -78,6 +78,11 @@ export class Operations {
   ): Promise<{ readonly known: KnownRequest } | OperationResult> {
     const operation = this.#plan(memories, details);
     await this.#requireStore();
+    // The record and the vectors do not wait for each other; which insights are new is known later.
+    const ahead =
+      operation.documents.length === operation.mainCount
+        ? this.#writer.embedAhead(call, operation.documents)
+        : undefined;
     const begun = await this.#store.begin(
       call.tenant,
       operation,
@@ -89,7 +94,7 @@ export class Operations {
       return begun;
     }
     try {
-      const written = await this.#apply(call, operation);
+      const written = await this.#apply(call, operation, ahead);
       const main = written[0];
       const turn =
         begun.turn === undefined || main?.kind !== "stored"
@@ -149,11 +154,18 @@ export class Operations {
     }
   }
 
-  async #apply(call: Call, operation: Operation): Promise<readonly Written[]> {
+  async #apply(
+    call: Call,
+    operation: Operation,
+    ahead?: EmbeddedAhead,
+  ): Promise<readonly Written[]> {
     const { mainCount } = operation;
     const known = await knownIds(call, this.#documents, operation.documents.slice(mainCount));
-    const documents = operation.documents.filter(({ id }) => !known.has(id));
-    const written = await this.#writer.write(call, documents);
+    const documents =
+      known.size === 0
+        ? operation.documents
+        : operation.documents.filter(({ id }) => !known.has(id));
+    const written = await this.#writer.write(call, documents, { ahead });
     const main = written.slice(0, mainCount);
     const first = main[0];
     const withoutVector = written.flatMap((one, index) =>

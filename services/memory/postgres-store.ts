@@ -37,6 +37,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     addEmbeddings: outbox.addEmbeddings.bind(outbox),
     removeEmbeddings: outbox.removeEmbeddings.bind(outbox),
     links: updates.links.bind(updates),
+    operationOf: updates.operationOf.bind(updates),
     beginUpdate: updates.beginUpdate.bind(updates),
     finishUpdate: updates.finishUpdate.bind(updates),
     abandonUpdate: updates.abandonUpdate.bind(updates),

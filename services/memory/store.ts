@@ -170,6 +170,12 @@ export interface UpdateStore {
     memoryId: string,
     signal?: AbortSignal,
   ): Promise<MemoryLinks & { readonly version: number }>;
+  /** An operation that is not finished and writes this memory: done later, it would undo a change. */
+  operationOf(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<Operation | undefined>;
   /**
    * Records the update; a memory has one at a time. Nothing is recorded where another one is under
    * way, or where one ended since `version` was the latest: what the update is based on may then

@@ -1,10 +1,16 @@
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
 import type { MemoryLinks } from "../memory-change.ts";
-import type { MemoryUpdate, MemoryVersion, PendingEmbedding, UpdateStore } from "../store.ts";
+import type {
+  MemoryUpdate,
+  MemoryVersion,
+  Operation,
+  PendingEmbedding,
+  UpdateStore,
+} from "../store.ts";
 import { unmark } from "./operation-store.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
-import { after, microsOf } from "./rows.ts";
+import { after, microsOf, toOperation } from "./rows.ts";
 import { fromSnapshot, toSnapshot, toUpdate, toUpdatePayload } from "./update-rows.ts";
 
 /** Bytes of one page of versions. */
@@ -32,6 +38,22 @@ export class PostgresUpdateStore implements UpdateStore {
       signal,
     );
     return rows[0] ?? { turn: false, execution: false, version: 0 };
+  }
+
+  async operationOf(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<Operation | undefined> {
+    const { rows } = await this.#postgres.query<{ id: string; payload: unknown }>(
+      `select id, payload from memory_outbox
+       where tenant = $1 and kind = 'operation'
+         and payload -> 'documents' @> jsonb_build_array(jsonb_build_object('id', $2::text))
+       order by id limit 1`,
+      [tenant, memoryId],
+      signal,
+    );
+    return rows[0] && toOperation(rows[0].id, rows[0].payload);
   }
 
   async beginUpdate(
