@@ -22,6 +22,8 @@ const { values: args } = parseArgs({
 });
 const turns = Number(args.turns);
 const rounds = Number(args.rounds);
+/** Two of the processes work for both sides, and would be warm before the third. */
+const warmUp = 1_000;
 
 await using platform = await openPlatform();
 const { memory, embedding, vectorStore } = platform;
@@ -54,11 +56,11 @@ async function oneTurn(caller: number): Promise<void> {
   });
 }
 
-async function latencies(callers: number, work: (caller: number) => Promise<void>) {
+async function latencies(callers: number, work: (caller: number) => Promise<void>, count = turns) {
   const taken: number[] = [];
   await Promise.all(
     Array.from({ length: callers }, async (_, caller) => {
-      for (let n = 0; n < turns / callers; n++) {
+      for (let n = 0; n < count / callers; n++) {
         const begun = performance.now();
         await work(caller);
         taken.push(performance.now() - begun);
@@ -69,8 +71,8 @@ async function latencies(callers: number, work: (caller: number) => Promise<void
 }
 
 // Until everything is compiled and every connection is open.
-await latencies(8, twoCalls);
-await latencies(8, oneTurn);
+await latencies(8, twoCalls, warmUp);
+await latencies(8, oneTurn, warmUp);
 const results = [];
 for (const callers of args.callers.split(",").map(Number)) {
   const base: number[] = [];

@@ -1,3 +1,4 @@
+import { contentHash } from "../../../shared/hash.ts";
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
 import type { Turn } from "../memory.ts";
@@ -34,7 +35,8 @@ export class PostgresOperationStore implements OperationStore {
   ): Promise<{ readonly known: KnownRequest } | { readonly turn: Turn | undefined }> {
     const { turn, request } = details;
     const { text, params } = beginStatement(tenant, operation, details);
-    const { rows } = await withRetry(() => this.#postgres.query<BegunRow>(text, params, signal), {
+    const named = { name: `begin-${contentHash(text).slice(0, 16)}`, text };
+    const { rows } = await withRetry(() => this.#postgres.query<BegunRow>(named, params, signal), {
       signal,
     });
     const [row] = rows;
@@ -157,11 +159,8 @@ async function removeOperation(
   id: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  const { rowCount } = await tx.query(
-    "delete from memory_outbox where tenant = $1 and id = $2",
-    [tenant, id],
-    signal,
-  );
+  const text = "delete from memory_outbox where tenant = $1 and id = $2";
+  const { rowCount } = await tx.query({ name: "end-operation", text }, [tenant, id], signal);
   return rowCount > 0;
 }
 
@@ -173,7 +172,8 @@ interface BegunRow extends Partial<Omit<TurnRow, "id">> {
 }
 
 /**
- * One statement, so that it is one transaction and one round trip: whoever stores waits for it.
+ * One statement, so that it is one transaction and one round trip: whoever stores waits for it. By
+ * what an operation has there are few texts, and each is planned once for a connection.
  * Each part stands on the rows of the one before and does nothing where that did nothing.
  */
 function beginStatement(
