@@ -67,7 +67,7 @@ export class PostgresOperationStore implements OperationStore {
       (request === undefined || subject === undefined) &&
       (turnId === undefined || movedTo === undefined);
     if (alone) {
-      return withRetry(() => removeOperation(this.#postgres, tenant, operation.id, signal), {
+      return withRetry(() => endOperation(this.#postgres, tenant, operation.id, signal), {
         signal,
       });
     }
@@ -152,6 +152,23 @@ export class PostgresOperationStore implements OperationStore {
   }
 }
 
+/**
+ * As removeOperation, by itself and without waiting for the disk. Where the server dies before this
+ * is on it, the operation is there again and is completed once more, which does no harm; and
+ * whatever is committed after it takes it along to the disk, so that nothing newer can be undone.
+ */
+async function endOperation(
+  queryable: Queryable,
+  tenant: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const text = `delete from memory_outbox where tenant = $1 and id = $2
+    and (select set_config('synchronous_commit', 'off', true)) is not null`;
+  const { rowCount } = await queryable.query({ name: "end-operation", text }, [tenant, id], signal);
+  return rowCount > 0;
+}
+
 /** False where the operation is not there any more. */
 async function removeOperation(
   tx: Queryable,
@@ -159,8 +176,11 @@ async function removeOperation(
   id: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  const text = "delete from memory_outbox where tenant = $1 and id = $2";
-  const { rowCount } = await tx.query({ name: "end-operation", text }, [tenant, id], signal);
+  const { rowCount } = await tx.query(
+    "delete from memory_outbox where tenant = $1 and id = $2",
+    [tenant, id],
+    signal,
+  );
   return rowCount > 0;
 }
 
