@@ -6,7 +6,7 @@ import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
 import type { PeerCall } from "./deadline.ts";
 import type { ProjectRegister } from "./ports.ts";
 import type { ProjectDependency, ProjectGroup } from "./project.ts";
-import { toDependency, toGroup, toProtoDependency, toProtoGroup } from "./project-convert.ts";
+import { toDependency, toGroup, toProtoDependency, toProtoGroup } from "./rpc/project-messages.ts";
 
 const dependencyName = "session-buddy";
 

@@ -14,12 +14,12 @@ import { insightKey } from "../content-identity.ts";
 import { toProtoInsight, toProtoReport, toProtoResult } from "../convert.ts";
 import { checkJson } from "../json-checks.ts";
 import type { MemoryMetrics } from "../metrics.ts";
-import { toDependency, toGroup, toProtoDependency, toProtoGroup } from "../project-convert.ts";
 import type { ProjectHit, ProjectQuestion, ProjectSearch } from "../project-search.ts";
 import type { Projects } from "../projects.ts";
 import type { InsightToShare, SharedInsights } from "../shared-insights.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, parseCount } from "./fields.ts";
+import { toDependency, toGroup, toProtoDependency, toProtoGroup } from "./project-messages.ts";
 
 const insightBytes = 64 * 1024;
 const shareMetadataBytes = 32 * 1024;

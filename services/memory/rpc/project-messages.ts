@@ -5,9 +5,9 @@ import {
   type ProjectDependency as ProtoDependency,
   DependencyType as ProtoDependencyType,
   type ProjectGroup as ProtoGroup,
-} from "../../shared/gen/mahavishnu/sessionbuddy/v1/project_pb.js";
-import { microsOf, toTimestamp } from "./convert.ts";
-import type { DependencyType, ProjectDependency, ProjectGroup } from "./project.ts";
+} from "../../../shared/gen/mahavishnu/sessionbuddy/v1/project_pb.js";
+import { microsOf, toTimestamp } from "../convert.ts";
+import type { DependencyType, ProjectDependency, ProjectGroup } from "../project.ts";
 
 const protoTypes: Readonly<Record<DependencyType, ProtoDependencyType>> = {
   uses: ProtoDependencyType.USES,
