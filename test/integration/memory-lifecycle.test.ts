@@ -136,6 +136,47 @@ describeEachStore("the life of a memory", (_kind, database) => {
     );
   }, 60_000);
 
+  it("stores thousands in one stream, each with its own outcome, and equal ones once", async () => {
+    const requestCount = 20;
+    const perRequest = 100;
+    const requests = async function* () {
+      for (let at = 0; at < requestCount; at++) {
+        const memories = Array.from({ length: perRequest }, (_, n) => ({
+          // Each request repeats the last of the one before, and has one that is not valid.
+          content: n === 50 ? "" : `stream memory ${at * (perRequest - 1) + n}`,
+          memoryType: MemoryType.RAG,
+          repoId: "stream",
+        }));
+        yield { sequence: BigInt(at), memories };
+      }
+    };
+    const sequences = new Set<bigint>();
+    const ids = new Set<string>();
+    let refused = 0;
+    let deduplicated = 0;
+    for await (const { sequence, results, error } of client.bulkStore(requests())) {
+      expect(error).toBeUndefined();
+      expect(results).toHaveLength(perRequest);
+      sequences.add(sequence);
+      results.forEach((result, n) => {
+        if (result.error !== undefined) {
+          expect(n).toBe(50);
+          expect(result.error.field).toBe("memories[50].content");
+          refused += 1;
+        } else ids.add(result.id);
+        if (result.deduplicated) deduplicated += 1;
+      });
+    }
+    expect(sequences.size).toBe(requestCount);
+    expect(refused).toBe(requestCount);
+    expect(deduplicated).toBe(requestCount - 1);
+    expect(ids.size).toBe(requestCount * (perRequest - 1) - (requestCount - 1));
+    const { rows } = await postgres.query<{ count: number }>(
+      "select count(*)::int as count from memories where repo_id = 'stream'",
+    );
+    expect(rows[0]?.count).toBe(ids.size);
+  }, 60_000);
+
   it("lists by time, in pages", async () => {
     const ids: string[] = [];
     for (const day of [3, 1, 2]) {
