@@ -18,13 +18,19 @@ import { GuardedBridge } from "./guarded-bridge.ts";
 import { type MemoryDomain, masterSwitch, memoryService } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
 import { embeddingStateOf, Memories } from "./memories.ts";
+import { MemoryUpdates } from "./memory-updates.ts";
 import { MemoryMetrics } from "./metrics.ts";
 import { Operations } from "./operations.ts";
 import { PendingEmbeddings } from "./pending-embeddings.ts";
 import { postgresStore } from "./postgres-store.ts";
+import { filterOfProjects } from "./project-filter-client.ts";
+import { ProjectRegisterClient } from "./project-register-client.ts";
+import { ProjectSearch } from "./project-search.ts";
+import { Projects } from "./projects.ts";
 import { Readiness, type Requirement } from "./readiness.ts";
 import { type RecoveryParts, startRecovery } from "./recovery.ts";
 import { SessionBuddyClient } from "./session-buddy-client.ts";
+import { SharedInsights } from "./shared-insights.ts";
 import { unlessBusy } from "./sql/liveness.ts";
 import type { MemoryStore } from "./store.ts";
 import { UnifiedSearch } from "./unified-search.ts";
@@ -48,7 +54,12 @@ const probeTimeoutMs = 2_000;
  */
 export async function createApp(
   config: MemoryConfig,
-  overrides: { readonly logger?: Logger; readonly peers?: PeerTransports } = {},
+  overrides: {
+    readonly logger?: Logger;
+    readonly peers?: PeerTransports;
+    /** Puts something between the domain and its store; tests end the process there. */
+    readonly aroundStore?: (store: MemoryStore) => MemoryStore;
+  } = {},
 ): Promise<App> {
   const logger = overrides.logger ?? createLogger("memory", config.logLevel);
   await using resources = new Resources((part, err) => logger.warn({ err, part }, "did not close"));
@@ -56,7 +67,9 @@ export async function createApp(
   const postgres = resources.use("postgres", new Postgres(config.postgres, logger));
   const peers = overrides.peers ?? dialPeers(config, resources);
   const vectorStore = servingPeer("vector-store", VectorStoreService, peers.vectorStore);
-  const { domain, recovery } = makeDomain(config, postgresStore(postgres), peers, logger, () =>
+  const { aroundStore = (store) => store } = overrides;
+  const store = aroundStore(postgresStore(postgres));
+  const { domain, recovery } = makeDomain(config, store, peers, logger, () =>
     readiness.holds(vectorStore.name),
   );
 
@@ -85,6 +98,10 @@ export async function createApp(
       },
     }),
   );
+  const gauge = domain.metrics.observeOutbox(() =>
+    store.waiting(AbortSignal.timeout(probeTimeoutMs)),
+  );
+  resources.defer("outbox gauge", async () => gauge[Symbol.dispose]());
   resources.use("recovery", startRecovery({ ...recovery, mayWork: () => readiness.complete }));
 
   const owned = resources.move();
@@ -119,29 +136,49 @@ function makeDomain(
   });
   const deliveries = new Deliveries({ ...common, bridge, leaseMs: graceMs, sharing });
   const memories = new Memories({ ...common, writer, operations, deliveries });
+  const updates = new MemoryUpdates({
+    ...common,
+    vectors,
+    writer,
+    operations,
+    deliveries,
+    vectorStoreIsUp,
+  });
   const conversations = new Conversations({
     ...common,
     operations,
     deliveries,
     embeddingState: async (call, id) => embeddingStateOf(await memories.get(call, id)),
   });
+  const search = new UnifiedSearch({
+    ...common,
+    bridge: new GuardedBridge(bridge, logger),
+    vectors,
+  });
+  const register = new ProjectRegisterClient(peers.sessionBuddy);
   const workflows = new Workflows(store, writer, graceMs);
   return {
     domain: {
       memories,
+      updates,
       conversations,
       workflows,
-      search: new UnifiedSearch({
-        ...common,
-        bridge: new GuardedBridge(bridge, logger),
-        vectors,
+      search,
+      projects: new Projects(register, switches),
+      projectSearch: new ProjectSearch({
+        register,
+        search,
+        filterOf: filterOfProjects,
+        switches,
       }),
+      sharedInsights: new SharedInsights({ ...common, operations, deliveries }),
       metrics: new MemoryMetrics(switches.performanceMonitoring),
       logger,
     },
     recovery: {
       ...common,
       operations,
+      updates,
       workflows,
       deliveries,
       pendingEmbeddings: new PendingEmbeddings(store, documents, vectors),

@@ -17,6 +17,11 @@ export function insightMemoryId(content: string): string {
   return nameBasedId(`insight:${insightKey(content)}`);
 }
 
+/** The id of the memory by which a repository learns an insight that a workflow shares. */
+export function sharedInsightMemoryId(workflowId: string, repoId: string, content: string): string {
+  return nameBasedId(`shared:${JSON.stringify([workflowId, repoId, insightKey(content)])}`);
+}
+
 /** The id of the memory that makes a workflow execution searchable. */
 export function workflowMemoryId(workflowId: string): string {
   return nameBasedId(`workflow:${workflowId}`);

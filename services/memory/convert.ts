@@ -23,10 +23,10 @@ import {
   type WorkflowExecutionSchema,
 } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
 import { MemoryType as ProtoMemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
-import { contentHash } from "../../shared/hash.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import type { ToldInsight } from "./insight-memory.ts";
 import type { EmbeddingState, MemoryType, Micros, Role, StoredMemory, Turn } from "./memory.ts";
+import { etagOf, isPinned } from "./memory-change.ts";
 import type { SourceReport, SourceStatus } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import type { TurnContext } from "./store.ts";
@@ -115,15 +115,11 @@ export function toProtoMemory(memory: StoredMemory): MessageInitShape<typeof Mem
     metadata: memory.metadata,
     contentHash: memory.contentHash,
     etag: etagOf(memory),
+    pinned: isPinned(memory.metadata),
     ...(createTime === undefined ? {} : { createTime: toTimestamp(createTime) }),
     ...(updateTime === undefined ? {} : { updateTime: toTimestamp(updateTime) }),
     ...(expireTime === undefined ? {} : { expireTime: toTimestamp(expireTime) }),
   };
-}
-
-/** Every write gives a memory another update time. */
-function etagOf({ id, contentHash: content, updateTime }: StoredMemory): string {
-  return contentHash(`${id}\n${content}\n${updateTime ?? ""}`).slice(0, 32);
 }
 
 export function toProtoTurn(turn: Turn): MessageInitShape<typeof ConversationTurnSchema> {

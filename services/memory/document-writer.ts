@@ -17,6 +17,12 @@ export type Written =
     }
   | { readonly kind: "refused"; readonly error: unknown };
 
+/** Vectors that are being made for memories before they are written. */
+export interface EmbeddedAhead {
+  readonly memories: readonly NewMemory[];
+  readonly embedded: Promise<EmbeddedTexts>;
+}
+
 /** With the collection's model as believed, as told anew, and then without vectors. */
 const mostAttempts = 3;
 
@@ -34,22 +40,44 @@ export class DocumentWriter {
   }
 
   /**
+   * Begins to embed what is to be written soon, so that it need not wait for what is done before.
+   * Only a write of this very list takes the vectors.
+   */
+  embedAhead(call: Call, memories: readonly NewMemory[]): EmbeddedAhead {
+    const embedded = this.#vectors.embedForStoring(
+      call,
+      memories.map(({ content }) => content),
+    );
+    // Where it fails and nobody comes for it, there is nobody to tell.
+    embedded.catch(() => {});
+    return { memories, embedded };
+  }
+
+  /**
    * Writes the memories, with vectors where they could be had; one outcome per memory, in order.
-   * `beforeWrite` learns which memories go without a vector, before they go; it may run again with
+   * Vectors come from `ahead` where that was begun for these memories. `beforeWrite` learns which memories go without a vector, before they go; it may run again with
    * another answer. Throws where the vector store could not be asked; some memories may then be
    * stored and some not, and writing them again under the same ids does no harm.
    */
   async write(
     call: Call,
     memories: readonly NewMemory[],
-    beforeWrite: (withoutVector: readonly NewMemory[]) => Promise<void> = async () => {},
+    {
+      beforeWrite = async () => {},
+      ahead,
+    }: {
+      readonly beforeWrite?: (withoutVector: readonly NewMemory[]) => Promise<void>;
+      readonly ahead?: EmbeddedAhead | undefined;
+    } = {},
   ): Promise<Written[]> {
     if (memories.length === 0) return [];
     const texts = memories.map(({ content }) => content);
+    const early = ahead !== undefined && ahead.memories === memories ? ahead : undefined;
     for (let attempt = 1; ; attempt++) {
       const embedded =
         attempt < mostAttempts
-          ? await this.#vectors.embedForStoring(call, texts)
+          ? await ((attempt === 1 ? early?.embedded : undefined) ??
+              this.#vectors.embedForStoring(call, texts))
           : { model: "", vectors: texts.map(() => undefined) };
       await beforeWrite(memories.filter((_, index) => embedded.vectors[index] === undefined));
       try {

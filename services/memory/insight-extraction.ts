@@ -40,7 +40,7 @@ export function extractInsights(text: string): FoundInsight[] {
     const length = charactersOf(content);
     if (length < insightLength.min || length > insightLength.max) continue;
     const key = insightKey(content);
-    if (key !== "" && !found.has(key)) found.set(key, judge(content, length));
+    if (key !== "" && !found.has(key)) found.set(key, judgeInsight(content, length));
   }
   return [...found.values()];
 }
@@ -81,7 +81,8 @@ const typeWords: readonly (readonly [InsightType, RegExp])[] = [
 
 const adviceWords = ["always", "never", "use", "avoid", "should", "recommend"];
 
-function judge(content: string, length: number): FoundInsight {
+/** What a lesson is about, and how good it looks, by its words. `length` is in characters. */
+export function judgeInsight(content: string, length = charactersOf(content)): FoundInsight {
   const lower = content.toLowerCase();
   const type = typeWords.find(([, words]) => words.test(lower))?.[0] ?? "general";
   const topics = Object.keys(topicWords).filter((topic) => topicWords[topic]?.test(lower));

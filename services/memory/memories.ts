@@ -120,6 +120,7 @@ export class Memories {
     // It ended after we learnt of it: only now does it say under which id the content stands.
     const ended = request && (await this.#store.knownRequest(tenant, request, signal));
     if (ended === undefined) return undefined;
+    if (ended.subject === "") throw new MemoryNotFoundError(known.subject);
     const [stored, told] = await Promise.all([
       this.#read(call, ended.subject),
       this.#deliveries.deliverNow(call, insights),
@@ -163,7 +164,7 @@ export class Memories {
    */
   async #storePlain(call: Call, memories: readonly NewMemory[]): Promise<Written[]> {
     const noted = new Set<string>();
-    const written = await this.#writer.write(call, memories, async (without) => {
+    const beforeWrite = async (without: readonly NewMemory[]) => {
       for (const { id } of without) noted.add(id);
       await this.#store.addEmbeddings(
         call.tenant,
@@ -171,7 +172,8 @@ export class Memories {
         this.#graceMs,
         call.signal,
       );
-    });
+    };
+    const written = await this.#writer.write(call, memories, { beforeWrite });
     if (noted.size === 0) return written;
     const due: PendingEmbedding[] = [];
     const obsolete: string[] = [];
@@ -216,6 +218,7 @@ export class Memories {
       readonly filter: CallerFilter | undefined;
       readonly pageSize: number;
       readonly pageToken: string;
+      readonly orderBy: string;
     },
   ): Promise<{ readonly memories: StoredMemory[]; readonly nextPageToken: string }> {
     return askStore(call, (peerCall) => this.#documents.list(peerCall, page));
@@ -232,7 +235,12 @@ export class Memories {
     // Always the first page: what it held is gone before it is asked for again.
     for (;;) {
       call.signal.throwIfAborted();
-      const { memories } = await this.list(call, { filter, pageSize: deletePage, pageToken: "" });
+      const { memories } = await this.list(call, {
+        filter,
+        pageSize: deletePage,
+        pageToken: "",
+        orderBy: "",
+      });
       if (memories.length === 0) return deleted;
       const gone = await this.#deleteAll(
         call,

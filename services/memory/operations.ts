@@ -1,13 +1,13 @@
 import { DependencyUnavailableError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logging.ts";
-import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
-import type { DocumentWriter, Written } from "./document-writer.ts";
-import { isTransient, RequestIdReusedError } from "./errors.ts";
+import type { Call } from "./deadline.ts";
+import type { DocumentWriter, EmbeddedAhead, Written } from "./document-writer.ts";
+import { isTransient, MemoryNotFoundError, RequestIdReusedError } from "./errors.ts";
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
+import { knownIds } from "./known-memories.ts";
 import type { NewMemory, Turn } from "./memory.ts";
-import { readInParts } from "./message-parts.ts";
-import type { Documents } from "./ports.ts";
+import type { Documents, InsightToDeliver } from "./ports.ts";
 import type {
   KnownRequest,
   NewTurn,
@@ -25,10 +25,8 @@ export interface OperationResult {
   readonly turn: Turn | undefined;
 }
 
-/** How long reading which insights are known, or taking an operation back, may take. */
+/** How long taking an operation back may take. */
 const shortBudgetMs = 5_000;
-/** How many insights are asked for at once: one has up to 40 KB, and the answer tells them whole. */
-const mostInsights = 100;
 
 /**
  * Work that must happen whole or not at all although it spans the vector store and our database:
@@ -79,10 +77,12 @@ export class Operations {
     } = {},
   ): Promise<{ readonly known: KnownRequest } | OperationResult> {
     const operation = this.#plan(memories, details);
-    // Before anything is recorded: a call that cannot succeed leaves nothing to be taken back.
-    if (!(await this.#storeIsUp())) {
-      throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
-    }
+    await this.#requireStore();
+    // The record and the vectors do not wait for each other; which insights are new is known later.
+    const ahead =
+      operation.documents.length === operation.mainCount
+        ? this.#writer.embedAhead(call, operation.documents)
+        : undefined;
     const begun = await this.#store.begin(
       call.tenant,
       operation,
@@ -94,7 +94,7 @@ export class Operations {
       return begun;
     }
     try {
-      const written = await this.#apply(call, operation);
+      const written = await this.#apply(call, operation, ahead);
       const main = written[0];
       const turn =
         begun.turn === undefined || main?.kind !== "stored"
@@ -105,6 +105,39 @@ export class Operations {
       await this.#giveUp(operation, call, error);
       throw error;
     }
+  }
+
+  /**
+   * Stores memories that are stored once, whoever tells them first, and queues insights for
+   * Session-Buddy. When the call fails, nothing remains of what it began, unless it dies.
+   */
+  async storeOnce(
+    call: Call,
+    documents: readonly NewMemory[],
+    insights: readonly InsightToDeliver[],
+  ): Promise<void> {
+    await this.#requireStore();
+    const operation: Operation = {
+      id: newId(),
+      documents,
+      mainCount: 0,
+      insights,
+      turnId: undefined,
+      request: undefined,
+    };
+    await this.#store.begin(call.tenant, operation, { graceMs: this.#graceMs }, call.signal);
+    try {
+      await this.#apply(call, operation);
+    } catch (error) {
+      await this.#giveUp(operation, call, error);
+      throw error;
+    }
+  }
+
+  /** Before anything is recorded: a call that cannot succeed leaves nothing to be taken back. */
+  async #requireStore(): Promise<void> {
+    if (await this.#storeIsUp()) return;
+    throw new DependencyUnavailableError("vector-store", "vector-store does not answer");
   }
 
   /**
@@ -121,11 +154,18 @@ export class Operations {
     }
   }
 
-  async #apply(call: Call, operation: Operation): Promise<readonly Written[]> {
+  async #apply(
+    call: Call,
+    operation: Operation,
+    ahead?: EmbeddedAhead,
+  ): Promise<readonly Written[]> {
     const { mainCount } = operation;
-    const known = await this.#knownInsights(call, operation.documents.slice(mainCount));
-    const documents = operation.documents.filter(({ id }) => !known.has(id));
-    const written = await this.#writer.write(call, documents);
+    const known = await knownIds(call, this.#documents, operation.documents.slice(mainCount));
+    const documents =
+      known.size === 0
+        ? operation.documents
+        : operation.documents.filter(({ id }) => !known.has(id));
+    const written = await this.#writer.write(call, documents, { ahead });
     const main = written.slice(0, mainCount);
     const first = main[0];
     const withoutVector = written.flatMap((one, index) =>
@@ -172,23 +212,6 @@ export class Operations {
     };
   }
 
-  /** Insights that are stored already: they keep who told them first. */
-  async #knownInsights(call: Call, insights: readonly NewMemory[]): Promise<ReadonlySet<string>> {
-    if (insights.length === 0) return new Set();
-    const budgetMs = remainingMs(call, shortBudgetMs);
-    const ids = insights.map(({ id }) => id);
-    const known = new Set<string>();
-    for (let at = 0; at < ids.length; at += mostInsights) {
-      const found = await readInParts(ids.slice(at, at + mostInsights), (some) =>
-        withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
-          this.#documents.get(peerCall, some),
-        ),
-      );
-      for (const { id } of found) known.add(id);
-    }
-    return known;
-  }
-
   async #giveUp(operation: Operation, call: Call, error: unknown): Promise<void> {
     // The caller will come again under the same id and find what it began; but what is refused
     // would be refused for ever, or done when nobody expects it any more.
@@ -213,8 +236,12 @@ function toPending({ id, dedupScope }: NewMemory): PendingEmbedding {
   return { memoryId: id, dedupScope };
 }
 
-/** Throws RequestIdReusedError where the payload is another one. */
+/**
+ * Throws MemoryNotFoundError where what the request stored was deleted since, and
+ * RequestIdReusedError where the payload is another one.
+ */
 export function checkSamePayload(known: KnownRequest, request: RequestKey | undefined): void {
+  if (known.subject === "") throw new MemoryNotFoundError("");
   if (request !== undefined && known.payloadHash !== request.payloadHash) {
     throw new RequestIdReusedError(request.requestId);
   }

@@ -2,6 +2,7 @@ import type { PeerCall } from "./deadline.ts";
 import type { InsightType } from "./insight-extraction.ts";
 import type { JsonObject, MemoryType, Micros, NewMemory, StoredMemory } from "./memory.ts";
 import type { Period } from "./named-time.ts";
+import type { ProjectDependency, ProjectGroup } from "./project.ts";
 
 export type VectorValues = readonly number[];
 
@@ -35,6 +36,16 @@ export interface VectorWrite {
   readonly id: string;
   readonly content: string;
   readonly vector: VectorValues;
+}
+
+/** New values for a document; see `Documents.change`. */
+export interface DocumentChange {
+  readonly id: string;
+  readonly content?: string;
+  readonly vector?: VectorValues | undefined;
+  readonly metadata: JsonObject;
+  readonly expireTime: Micros | undefined;
+  readonly ifUpdateTime: Micros | undefined;
 }
 
 /** What a write did to one document. */
@@ -101,6 +112,13 @@ export interface Documents {
     model: string,
   ): Promise<DocumentOutcome[]>;
   /**
+   * Changes fields of a document, all others stay: a new content, with its vector where there is
+   * one; metadata; the time of expiry, undefined for none. `model` made the vector. Refused as
+   * `aborted` where its time of update is another than `ifUpdateTime`, as `not_found`, and as
+   * `already_exists` where another document has the content.
+   */
+  change(call: PeerCall, change: DocumentChange, model: string): Promise<StoredMemory>;
+  /**
    * Reads documents by id, unknown ones left out. Tells of vectors only where asked. Fails with
    * `resource_exhausted` where they do not fit into one message.
    */
@@ -115,6 +133,8 @@ export interface Documents {
       readonly filter: CallerFilter | undefined;
       readonly pageSize: number;
       readonly pageToken: string;
+      /** As in the contract; empty: by id. */
+      readonly orderBy: string;
     },
   ): Promise<{ readonly memories: StoredMemory[]; readonly nextPageToken: string }>;
   /** Deletes by id; how many were there. */
@@ -175,4 +195,14 @@ export interface Bridge {
     insight: InsightToDeliver,
     requestId: string,
   ): Promise<{ readonly written: boolean }>;
+}
+
+/** Groups and dependencies of projects, as the bridge keeps them. Failures are DomainErrors. */
+export interface ProjectRegister {
+  createGroup(call: PeerCall, group: ProjectGroup): Promise<ProjectGroup>;
+  /** By name; those that hold `project`, all where it is empty. */
+  groups(call: PeerCall, project: string): Promise<readonly ProjectGroup[]>;
+  addDependency(call: PeerCall, dependency: ProjectDependency): Promise<ProjectDependency>;
+  /** Those of a project, in either direction, by source, target and type. */
+  dependencies(call: PeerCall, project: string): Promise<readonly ProjectDependency[]>;
 }

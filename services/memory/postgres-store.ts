@@ -3,6 +3,7 @@ import { PostgresConversationStore } from "./sql/conversation-store.ts";
 import { PostgresDeletionStore } from "./sql/deletion-store.ts";
 import { PostgresOperationStore } from "./sql/operation-store.ts";
 import { PostgresOutboxStore } from "./sql/outbox-store.ts";
+import { PostgresUpdateStore } from "./sql/update-store.ts";
 import { PostgresWorkflowStore } from "./sql/workflow-store.ts";
 import type { MemoryStore } from "./store.ts";
 
@@ -12,6 +13,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
   const conversations = new PostgresConversationStore(postgres);
   const workflows = new PostgresWorkflowStore(postgres);
   const outbox = new PostgresOutboxStore(postgres);
+  const updates = new PostgresUpdateStore(postgres);
   const deletions = new PostgresDeletionStore(postgres);
   return {
     begin: operations.begin.bind(operations),
@@ -33,8 +35,17 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     remove: outbox.remove.bind(outbox),
     putBack: outbox.putBack.bind(outbox),
     waitingInsights: outbox.waitingInsights.bind(outbox),
+    waiting: outbox.waiting.bind(outbox),
     addEmbeddings: outbox.addEmbeddings.bind(outbox),
     removeEmbeddings: outbox.removeEmbeddings.bind(outbox),
+    links: updates.links.bind(updates),
+    operationOf: updates.operationOf.bind(updates),
+    beginUpdate: updates.beginUpdate.bind(updates),
+    finishUpdate: updates.finishUpdate.bind(updates),
+    abandonUpdate: updates.abandonUpdate.bind(updates),
+    listVersions: updates.listVersions.bind(updates),
+    versionedMemories: updates.versionedMemories.bind(updates),
+    forgetVersions: updates.forgetVersions.bind(updates),
     forget: deletions.forget.bind(deletions),
     deleted: deletions.deleted.bind(deletions),
     unmark: deletions.unmark.bind(deletions),

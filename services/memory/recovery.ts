@@ -1,13 +1,14 @@
-import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { workflowMemoryId } from "./content-identity.ts";
 import { type Call, within } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
 import { isTransient } from "./errors.ts";
+import type { MemoryUpdates } from "./memory-updates.ts";
 import type { Operations } from "./operations.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
 import type { Documents } from "./ports.ts";
+import { Purge } from "./purge.ts";
 import type { MemoryStore, OutboxItem, OutboxKind } from "./store.ts";
 import type { Workflows } from "./workflows.ts";
 
@@ -15,6 +16,7 @@ export interface RecoveryParts {
   readonly store: MemoryStore;
   readonly documents: Documents;
   readonly operations: Operations;
+  readonly updates: MemoryUpdates;
   readonly workflows: Workflows;
   readonly deliveries: Deliveries;
   readonly pendingEmbeddings: PendingEmbeddings;
@@ -63,6 +65,11 @@ export function startRecovery(parts: RecoveryParts): AsyncDisposable {
       each((item, call) => catchUpWorkflow(parts, item, call)),
     ),
     worker(
+      "update",
+      8,
+      each((item, call) => completeUpdate(parts, item, call)),
+    ),
+    worker(
       "deletion",
       32,
       each((item, call) => deleteAgain(parts, item, call)),
@@ -76,7 +83,7 @@ export function startRecovery(parts: RecoveryParts): AsyncDisposable {
     ...(parts.sharing
       ? [worker("insight", 16, (items, signal) => deliverByTenant(parts, items, signal))]
       : []),
-    new RequestPurge(store, logger),
+    new Purge({ store, documents: parts.documents, mayWork: parts.mayWork, logger }, purgeEveryMs),
   ];
   return {
     async [Symbol.asyncDispose]() {
@@ -118,6 +125,22 @@ async function completeOperation(
     return;
   }
   logger.info({ tenant: item.tenant, operation: item.id }, "completed what was cut off");
+}
+
+async function completeUpdate(
+  { updates, logger }: RecoveryParts,
+  item: OutboxItem,
+  call: Call,
+): Promise<void> {
+  if (item.kind !== "update") return;
+  try {
+    await updates.complete(call, item.update);
+  } catch (error) {
+    if (isTransient(error)) throw error;
+    logger.warn({ err: error, update: item.id }, "took back a change that was refused for good");
+    return;
+  }
+  logger.info({ tenant: item.tenant, update: item.id }, "completed a change that was cut off");
 }
 
 async function catchUpWorkflow(
@@ -167,31 +190,4 @@ async function deliverByTenant(
 
 function callOf(tenant: string, signal: AbortSignal, budgetMs = itemBudgetMs): Call {
   return { tenant, signal, deadline: Date.now() + budgetMs };
-}
-
-/** Forgets request ids when their time is over. */
-class RequestPurge implements AsyncDisposable {
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
-
-  constructor(store: MemoryStore, logger: Logger) {
-    this.#running = this.#run(store, logger, this.#stop.signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #run(store: MemoryStore, logger: Logger, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await sleep(purgeEveryMs, signal).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        await store.purgeRequests(signal);
-      } catch (error) {
-        logger.warn({ err: error }, "old request ids could not be removed");
-      }
-    }
-  }
 }

@@ -1,3 +1,4 @@
+import { isPinned } from "./memory-change.ts";
 import type { Period } from "./named-time.ts";
 import type { Hit } from "./ports.ts";
 import type { Source } from "./sources.ts";
@@ -94,7 +95,8 @@ function scored(
   const inPeriod =
     period !== undefined && bornMs !== undefined && bornMs >= period.from && bornMs < period.to;
   const sessionTime = inPeriod ? (1 - withNeighbours) * sessionTimeWeight : 0;
-  const recency = halfLifeMs === undefined ? 1 : decay(bornMs ?? now, halfLifeMs, now);
+  const ages = halfLifeMs !== undefined && !isPinned(hit.metadata);
+  const recency = ages ? decay(bornMs ?? now, halfLifeMs, now) : 1;
   const parts = { ...own, neighbours, sessionTime, recency };
   return { ...hit, source, parts, score: totalOf(parts) };
 }

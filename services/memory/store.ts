@@ -1,4 +1,5 @@
-import type { Micros, NewMemory, Role, Turn } from "./memory.ts";
+import type { Micros, NewMemory, Role, StoredMemory, Turn } from "./memory.ts";
+import type { MemoryLinks, MemoryState } from "./memory-change.ts";
 import type { InsightToDeliver } from "./ports.ts";
 import type { Neighbours } from "./scoring.ts";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow.ts";
@@ -29,7 +30,10 @@ export interface RequestKey {
 /** How a request that was made before ended, or will. */
 export interface KnownRequest {
   readonly payloadHash: string;
-  /** The turn or memory that the first call made; after de-duplication the one that stays. */
+  /**
+   * The turn or memory that the first call made; after de-duplication the one that stays. Empty:
+   * it was deleted.
+   */
   readonly subject: string;
   readonly deduplicated: boolean;
 }
@@ -169,6 +173,98 @@ export interface ConversationStore {
   ): Promise<Turn[]>;
 }
 
+/** A change of a memory, from its record to its end. */
+export interface MemoryUpdate {
+  readonly id: string;
+  readonly memoryId: string;
+  /** The memory as it was when the change was planned: the version that the history keeps. */
+  readonly before: StoredMemory;
+  readonly after: MemoryState;
+  /** Memories of the insights in a new content. */
+  readonly documents: readonly NewMemory[];
+  /** To be handed to Session-Buddy once the documents are stored. */
+  readonly insights: readonly InsightToDeliver[];
+}
+
+/** A memory as it was before a change. */
+export interface MemoryVersion {
+  /** From 1, rising by one. */
+  readonly version: number;
+  readonly memory: StoredMemory;
+  readonly replaceTime: Micros;
+}
+
+export interface UpdateStore {
+  /** What else holds the memory, and its latest version: 0 where it was never changed. */
+  links(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<MemoryLinks & { readonly version: number }>;
+  /** An operation that is not finished and writes this memory: done later, it would undo a change. */
+  operationOf(
+    tenant: string,
+    memoryId: string,
+    signal?: AbortSignal,
+  ): Promise<Operation | undefined>;
+  /**
+   * Records the update; a memory has one at a time. Nothing is recorded where another one is under
+   * way, or where one ended since `version` was the latest: what the update is based on may then
+   * be of yesterday. The worker leaves the update alone for `graceMs`. Older marks of deletion no
+   * longer speak of the insights' memories.
+   */
+  beginUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    details: { readonly version: number; readonly graceMs: number },
+    signal?: AbortSignal,
+  ): Promise<
+    | { readonly kind: "begun" | "stale" }
+    | { readonly kind: "underWay"; readonly update: MemoryUpdate }
+  >;
+  /**
+   * Ends the update: keeps the version before, queues the insights and what needs a vector. False,
+   * with nothing done, where it was ended or taken back meanwhile.
+   */
+  finishUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    withoutVector: readonly PendingEmbedding[],
+    signal?: AbortSignal,
+  ): Promise<boolean>;
+  /** Takes the update back, unless somebody finished it, or took it back, before. */
+  abandonUpdate(
+    tenant: string,
+    update: MemoryUpdate,
+    signal?: AbortSignal,
+  ): Promise<"abandoned" | "finished">;
+  /**
+   * Versions of a memory, newest first, those below `before`; as many as fit into a message, and
+   * one at least.
+   */
+  listVersions(
+    tenant: string,
+    query: {
+      readonly memoryId: string;
+      readonly before: number | undefined;
+      readonly limit: number;
+    },
+    signal?: AbortSignal,
+  ): Promise<{ readonly versions: readonly MemoryVersion[]; readonly more: boolean }>;
+  /** Memories of all tenants that have versions, by tenant and id, those behind `after`. */
+  versionedMemories(
+    after: { readonly tenant: string; readonly memoryId: string } | undefined,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly tenant: string; readonly memoryId: string }[]>;
+  /** Removes all versions of these memories; how many. */
+  forgetVersions(
+    tenant: string,
+    memoryIds: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<number>;
+}
+
 /** A place in the order "last updated first, then by id". */
 export interface WorkflowCursor {
   readonly updateTime: Micros;
@@ -241,6 +337,8 @@ export type OutboxWork =
   | ({ readonly kind: "embedding" } & PendingEmbedding)
   /** An insight for Session-Buddy. */
   | { readonly kind: "insight"; readonly insight: InsightToDeliver }
+  /** A change of a memory that may have been cut off. */
+  | { readonly kind: "update"; readonly update: MemoryUpdate }
   /** A memory that was deleted and may still, or again, have a document. */
   | { readonly kind: "deletion"; readonly memoryId: string };
 
@@ -278,6 +376,8 @@ export interface OutboxStore {
     memoryIds: readonly string[],
     signal?: AbortSignal,
   ): Promise<ReadonlySet<string>>;
+  /** How many items wait, of all tenants, by kind; kinds of which none waits are left out. */
+  waiting(signal?: AbortSignal): Promise<Readonly<Record<string, number>>>;
   /** Queues documents for embedding, each once; due after `delayMs`. */
   addEmbeddings(
     tenant: string,
@@ -296,8 +396,9 @@ export interface OutboxStore {
 export interface DeletionStore {
   /**
    * Removes all that belongs to these memories: turns and workflow executions that hold them,
-   * insights that wait, embeddings and operations' documents that wait, with operations that have
-   * none left. Leaves a mark per memory
+   * versions and changes under way, insights that wait, embeddings and operations' documents that
+   * wait, with operations that have none left. Of request ids that stored them nothing remains but
+   * that they were used: such a request is known with an empty subject. Leaves a mark per memory
    * until `deleted`. How many turns and executions went.
    */
   forget(
@@ -320,4 +421,5 @@ export interface MemoryStore
     ConversationStore,
     WorkflowStore,
     OutboxStore,
-    DeletionStore {}
+    DeletionStore,
+    UpdateStore {}

@@ -21,6 +21,7 @@ import type { PeerCall } from "./deadline.ts";
 import type { MemoryType, StoredMemory } from "./memory.ts";
 import type {
   CallerFilter,
+  DocumentChange,
   DocumentOutcome,
   Documents,
   DocumentWrite,
@@ -72,6 +73,29 @@ export class VectorStoreClient implements Documents {
     return results.map(toOutcome);
   }
 
+  async change(call: PeerCall, change: DocumentChange, model: string): Promise<StoredMemory> {
+    const { id, content, vector, metadata, expireTime, ifUpdateTime } = change;
+    const paths = ["metadata", "expire_time"];
+    if (content !== undefined) paths.push("content");
+    if (vector !== undefined) paths.push("vector");
+    const request = {
+      collection,
+      document: {
+        id,
+        metadata,
+        ...(content === undefined ? {} : { content }),
+        ...(vector === undefined ? {} : { vector: { values: [...vector] } }),
+        ...(expireTime === undefined ? {} : { expireTime: toTimestamp(expireTime) }),
+      },
+      updateMask: { paths },
+      model,
+      ...(ifUpdateTime === undefined ? {} : { ifUpdateTime: toTimestamp(ifUpdateTime) }),
+    };
+    const answer = await told(this.#client.updateDocument(request, outgoing(call)));
+    if (answer.document === undefined) throw garbled();
+    return { ...toStoredMemory(answer.document), hasVector: answer.hasVector };
+  }
+
   async get(
     call: PeerCall,
     ids: readonly string[],
@@ -82,8 +106,9 @@ export class VectorStoreClient implements Documents {
     return documents.map(toStoredMemory);
   }
 
-  async list(call: PeerCall, { filter, pageSize, pageToken }: Parameters<Documents["list"]>[1]) {
-    const request = { collection, pageSize, pageToken, ...withFilter(filter) };
+  async list(call: PeerCall, page: Parameters<Documents["list"]>[1]) {
+    const { filter, pageSize, pageToken, orderBy } = page;
+    const request = { collection, pageSize, pageToken, orderBy, ...withFilter(filter) };
     const answer = await told(this.#client.listDocuments(request, outgoing(call)));
     return {
       memories: answer.documents.map(toStoredMemory),

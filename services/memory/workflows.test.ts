@@ -60,6 +60,34 @@ describe("workflow executions", () => {
     expect(second.nextPageToken).toBe("");
   });
 
+  it("are listed by state, adapter, repository and time, all of them at once", async () => {
+    const { client } = suite;
+    const record = async (workflowId: string, more: object) =>
+      (await client.recordWorkflowExecution({ execution: { ...execution, workflowId, ...more } }))
+        .execution;
+    await record("a", { status: WorkflowStatus.FAILED, adapter: "agno", repos: ["r9"] });
+    const second = await record("b", { adapter: "agno" });
+    await record("c", { status: WorkflowStatus.COMPLETED, repos: [] });
+    // By the same id: its place and its state are the new ones.
+    await record("a", { status: WorkflowStatus.COMPLETED, adapter: "agno", repos: ["r9"] });
+    const ids = async (query: object) =>
+      (await client.listWorkflowExecutions(query)).executions
+        .map(({ workflowId }) => workflowId)
+        .join("");
+    expect(await ids({})).toBe("acb");
+    expect(await ids({ status: WorkflowStatus.FAILED })).toBe("");
+    expect(await ids({ status: WorkflowStatus.COMPLETED })).toBe("ac");
+    expect(await ids({ adapter: "agno" })).toBe("ab");
+    expect(await ids({ repoId: "r1" })).toBe("b");
+    const at = second?.updateTime;
+    if (at === undefined) throw new Error("an execution has its time");
+    expect(await ids({ startTime: at })).toBe("acb");
+    expect(await ids({ endTime: at })).toBe("");
+    const later = { seconds: at.seconds, nanos: at.nanos + 1_000 };
+    expect(await ids({ startTime: later })).toBe("ac");
+    expect(await ids({ startTime: at, endTime: later, adapter: "agno" })).toBe("b");
+  });
+
   it("name every field that is wrong at once", async () => {
     const error = await failure(
       suite.client.recordWorkflowExecution({

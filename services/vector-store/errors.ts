@@ -116,6 +116,15 @@ export class ContentChangedError extends DomainError {
   }
 }
 
+/** A change was meant for another state of the document. */
+export class DocumentChangedError extends DomainError {
+  override readonly name = "DocumentChangedError";
+
+  constructor(id: string) {
+    super("aborted", "CONFLICT", `the document ${id} was written meanwhile`, { facts: { id } });
+  }
+}
+
 export class DocumentNotFoundError extends DomainError {
   override readonly name = "DocumentNotFoundError";
 

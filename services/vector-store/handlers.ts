@@ -12,6 +12,7 @@ import type { VectorStoreMetrics } from "./metrics.ts";
 import { decodePageToken, encodePageToken, fingerprint } from "./page-token.ts";
 import { bulkUpsert } from "./rpc/bulk-upsert.ts";
 import { collectionHandlers } from "./rpc/collections.ts";
+import { parseOrder, placeOf, placeText } from "./rpc/list-order.ts";
 import {
   parseCollectionName,
   requireCollectionName,
@@ -21,6 +22,7 @@ import {
 import { parseFilter } from "./rpc/parse-filter.ts";
 import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
 import { parseSelection } from "./rpc/parse-selection.ts";
+import { updateDocument } from "./rpc/update-document.ts";
 import { upsert } from "./rpc/upsert.ts";
 import { upsertVectors } from "./rpc/upsert-vectors.ts";
 import type { DocumentStore } from "./store.ts";
@@ -57,6 +59,11 @@ export function vectorStoreHandlers({
       const results = await write(store, tenant, request, signal);
       metrics.stored(results);
       return { results };
+    },
+
+    async updateDocument(request, context) {
+      const { tenant, signal } = callContext(context);
+      return await updateDocument(store, tenant, request, signal);
     },
 
     async *bulkUpsert(requests, context) {
@@ -130,14 +137,16 @@ export function vectorStoreHandlers({
       const collection = requireCollectionName(request.collection, "collection", violations);
       const filter = parseFilter(request.filter, "filter", violations);
       const pageSize = requirePageSize(request.pageSize, violations);
+      const order = parseOrder(request.orderBy, violations);
       violations.throwIfAny();
-      const question = fingerprint({ collection, filter });
+      const question = fingerprint({ collection, filter, order: request.orderBy });
       const page = await store.list(
         tenant,
         collection,
         {
           filter,
-          after: decodePageToken(request.pageToken, question),
+          order,
+          ...placeOf(order, decodePageToken(request.pageToken, question)),
           limit: pageSize,
           includeVectors: request.includeVectors,
         },
@@ -147,7 +156,7 @@ export function vectorStoreHandlers({
       const more = page.more && last !== undefined;
       return {
         documents: page.documents.map(documentMessage),
-        nextPageToken: more ? encodePageToken({ question, after: last.id }) : "",
+        nextPageToken: more ? encodePageToken({ question, after: placeText(order, last) }) : "",
       };
     },
 

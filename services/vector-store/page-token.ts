@@ -26,9 +26,16 @@ export function decodePageToken(token: string, question: string): string | undef
   ) {
     return parts[1];
   }
-  throw new InvalidRequestError([
-    { field: "page_token", description: "must be the next_page_token of the same question" },
-  ]);
+  throw new InvalidPageTokenError();
+}
+
+/** The token is not one of this question. */
+export class InvalidPageTokenError extends InvalidRequestError {
+  constructor() {
+    super([
+      { field: "page_token", description: "must be the next_page_token of the same question" },
+    ]);
+  }
 }
 
 /** The same for equal questions, whatever the order of the keys in them. */

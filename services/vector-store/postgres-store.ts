@@ -12,11 +12,13 @@ import {
   requireModel,
 } from "./collection.ts";
 import type { StoredDocument, VectorOutcome, WriteResult } from "./document.ts";
+import type { ChangeResult } from "./document-change.ts";
 import { AnswerTooLargeError, WriteConflictError } from "./errors.ts";
 import type { Filter } from "./filter.ts";
 import type { Hit, SearchQuery } from "./search.ts";
 import { ofPlatform, type StoredCollection } from "./sql/collection-row.ts";
 import { CollectionStore } from "./sql/collection-store.ts";
+import { changeDocument } from "./sql/document-changes.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentSearch, exactScopeByDefault, type SearchOptions } from "./sql/document-search.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
@@ -31,6 +33,7 @@ import {
 import { Statements } from "./sql/statements.ts";
 import { writeVectors } from "./sql/vector-writes.ts";
 import type {
+  ChangeWrite,
   DocumentPage,
   DocumentStore,
   DocumentWrite,
@@ -156,18 +159,8 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
         },
         { signal },
       );
-    for (let attempt = 1; ; attempt++) {
-      try {
-        // Ids are made before, so that a commit whose answer was lost may be done again.
-        return await withRetry(once, { signal });
-      } catch (error) {
-        // An update met a content that another writer has just stored; the next attempt sees it.
-        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
-          throw error;
-        if (attempt === writeAttempts) throw new WriteConflictError(error);
-        await sleep(Math.random() * attempt * 10, signal);
-      }
-    }
+    // Ids are made before, so that a commit whose answer was lost may be done again.
+    return await this.#retrying(once, signal);
   }
 
   writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]> {
@@ -193,6 +186,31 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
         { signal },
       );
     return await withRetry(once, { signal });
+  }
+
+  change(tenant: string, write: ChangeWrite, signal?: AbortSignal): Promise<ChangeResult> {
+    const work = (collection: StoredCollection) => this.#change(tenant, collection, write, signal);
+    return this.#collections.use(write.collection, work, signal);
+  }
+
+  async #change(
+    tenant: string,
+    collection: StoredCollection,
+    { collection: name, model, change }: ChangeWrite,
+    signal: AbortSignal | undefined,
+  ): Promise<ChangeResult> {
+    requireModel(collection, model);
+    const claims = collection.embeddingModel === undefined && change.vector !== undefined;
+    const vectorOid = await this.#database.vectorOid(signal);
+    const once = () =>
+      this.#database.transaction(
+        async (tx) => {
+          if (claims) await this.#claim(tx, name, model);
+          return await changeDocument(tx, collection.table, tenant, change, vectorOid);
+        },
+        { signal },
+      );
+    return await this.#retrying(once, signal);
   }
 
   search(
@@ -280,6 +298,20 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
       signal,
     );
     return Number(removed);
+  }
+
+  /** An update may meet a content that another writer has just stored; the next attempt sees it. */
+  async #retrying<T>(once: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await withRetry(once, { signal });
+      } catch (error) {
+        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
+          throw error;
+        if (attempt === writeAttempts) throw new WriteConflictError(error);
+        await sleep(Math.random() * attempt * 10, signal);
+      }
+    }
   }
 
   /**

@@ -12,7 +12,9 @@ import type {
   VectorOutcome,
   WriteResult,
 } from "./document.ts";
+import type { ChangeResult, DocumentChange } from "./document-change.ts";
 import type { Filter } from "./filter.ts";
+import type { Instant } from "./instant.ts";
 import type { Hit, SearchQuery } from "./search.ts";
 
 /** Documents to write, each of them valid, no given id twice, and of the collection's dimension. */
@@ -30,10 +32,27 @@ export interface VectorWrite {
   readonly vectors: readonly NewVector[];
 }
 
+/** A change of one document, and the model of its vector where it has one. */
+export interface ChangeWrite {
+  readonly collection: string;
+  readonly model: string | undefined;
+  readonly change: DocumentChange;
+}
+
+/** By what documents are listed; equal times by id. */
+export interface ListOrder {
+  readonly by: "id" | "create_time" | "update_time";
+  readonly descending: boolean;
+}
+
 export interface ListQuery {
   readonly filter: Filter | undefined;
-  /** Only ids above this one; undefined: from the first. */
+  /** Absent: by id. */
+  readonly order?: ListOrder;
+  /** Only those that stand behind this id in the order; undefined: from the first. */
   readonly after: string | undefined;
+  /** The time of the document `after`, where the order is by one. */
+  readonly afterTime?: Instant | undefined;
   /** At most this many; fewer where they would be too large for one message. */
   readonly limit: number;
   readonly includeVectors: boolean;
@@ -120,6 +139,13 @@ export interface DocumentStore {
   writeVectors(tenant: string, write: VectorWrite, signal?: AbortSignal): Promise<VectorOutcome[]>;
 
   /**
+   * Changes fields of one document, committed when this resolves; its scope of de-duplication
+   * stays. Of two changes that name the same time of update one is made. Claims a collection and
+   * fails with ModelMismatchError as `write` does.
+   */
+  change(tenant: string, write: ChangeWrite, signal?: AbortSignal): Promise<ChangeResult>;
+
+  /**
    * Best first, equal ones by id, and never fewer than there are, up to the limit: where an index
    * brings too few, every vector is compared. The filter is applied before the limit, `minScore`
    * after scoring. VECTOR skips documents without a vector; TEXT finds those that hold any word of the
@@ -146,7 +172,7 @@ export interface DocumentStore {
     signal?: AbortSignal,
   ): Promise<StoredDocument[]>;
 
-  /** By id, ascending by code point. */
+  /** In the order asked for; ids by code point. */
   list(
     tenant: string,
     collection: string,

@@ -142,7 +142,7 @@ class OpenTestDatabase implements TestDatabase {
     return await withClient(this.#server.url, async (client) => {
       for (let tries = 0; ; tries++) {
         const { rows } = await client.query<{ count: number }>(
-          "select count(*)::int as count from pg_stat_activity where datname = $1",
+          "select count(*)::int as count from pg_stat_activity where datname = $1 and backend_type = 'client backend'",
           [this.name],
         );
         const count = rows[0]?.count ?? 0;

@@ -12,6 +12,7 @@ import { toProtoEmbeddingState } from "../convert.ts";
 import type { Call } from "../deadline.ts";
 import type { BulkOutcome, Memories, MemoryToStore } from "../memories.ts";
 import type { MemoryMetrics } from "../metrics.ts";
+import { inMemorySpan } from "../spans.ts";
 import { callOf } from "./call.ts";
 import { EventQueue } from "./event-queue.ts";
 import { parseMemory } from "./memories.ts";
@@ -138,7 +139,9 @@ async function acknowledge(
     }
     const parsed = told.map((memory, index) => parseItem(memory, `memories[${index}]`));
     const valid = parsed.filter((one): one is MemoryToStore => !("refusal" in one));
-    const outcomes = await memories.storeMany(call, valid);
+    const outcomes = await inMemorySpan("create_memory", { batch_size: valid.length }, () =>
+      memories.storeMany(call, valid),
+    );
     let next = 0;
     const results = parsed.map((one, index) => {
       const outcome: BulkOutcome =

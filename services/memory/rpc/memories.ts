@@ -1,3 +1,4 @@
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
 import type { Memory } from "../../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
@@ -12,6 +13,7 @@ import { contentHash } from "../../../shared/hash.ts";
 import { newId } from "../../../shared/ids.ts";
 import { canonicalJson } from "../canonical-json.ts";
 import {
+  durationMicrosOf,
   memoryTypeOf,
   microsOf,
   toProtoEmbeddingState,
@@ -21,6 +23,7 @@ import {
 import { checkJson } from "../json-checks.ts";
 import { embeddingStateOf, type Memories, type MemoryToStore } from "../memories.ts";
 import { ownSourceSystem } from "../memory.ts";
+import { isPinned, withPin } from "../memory-change.ts";
 import type { MemoryMetrics } from "../metrics.ts";
 import type { RequestKey } from "../store.ts";
 import { callOf } from "./call.ts";
@@ -54,13 +57,17 @@ export function memoryHandlers(memories: Memories, metrics: MemoryMetrics) {
       const pageSize = parseCount(violations, "page_size", request.pageSize, 100);
       violations.throwIfAny();
       const filter = parseFilter(request.filter);
-      const { pageToken } = request;
-      const page = await memories.list(callOf(context), { filter, pageSize, pageToken });
+      const { pageToken, orderBy } = request;
+      const page = await memories.list(callOf(context), { filter, pageSize, pageToken, orderBy });
       return { memories: page.memories.map(toProtoMemory), nextPageToken: page.nextPageToken };
     },
 
     async deleteMemory({ id }: DeleteMemoryRequest, context: HandlerContext) {
-      return { deleted: await memories.delete(callOf(context), parseId(id)) };
+      const given = parseId(id);
+      const count = await metrics.deleting(async () =>
+        Number(await memories.delete(callOf(context), given)),
+      );
+      return { deleted: count > 0 };
     },
 
     async deleteMemories(request: DeleteMemoriesRequest, context: HandlerContext) {
@@ -71,24 +78,50 @@ export function memoryHandlers(memories: Memories, metrics: MemoryMetrics) {
         violations.throwIfAny();
         return {};
       }
-      const deletedCount = await memories.deleteMatching(callOf(context), filter);
+      const deletedCount = await metrics.deleting(() =>
+        memories.deleteMatching(callOf(context), filter),
+      );
       return { deletedCount: BigInt(deletedCount) };
     },
   };
 }
 
-function parseStore({ memory, requestId }: StoreMemoryRequest): {
+function parseStore({ memory, requestId, ttl }: StoreMemoryRequest): {
   toStore: MemoryToStore;
   key: RequestKey | undefined;
 } {
   const violations = new Violations();
   checkRequestId(violations, requestId);
-  const toStore = parseMemory(violations, "memory", memory);
+  const parsed = parseMemory(violations, "memory", memory);
+  const lifeMicros = parseTtl(violations, memory, ttl);
   violations.throwIfAny();
-  // A made id differs from call to call and is no part of what the caller sent.
-  const { memory: told, idGiven } = toStore;
-  const payload = { ...told, id: idGiven ? told.id : "" };
-  return { toStore, key: requestKey("StoreMemory", requestId, payload) };
+  // A made id differs from call to call and is no part of what the caller sent; nor is the time at
+  // which a ttl ends.
+  const { memory: told, idGiven } = parsed;
+  const lives = lifeMicros === undefined ? {} : { ttl: lifeMicros };
+  const payload = { ...told, id: idGiven ? told.id : "", ...lives };
+  const expireTime =
+    lifeMicros === undefined ? told.expireTime : BigInt(Date.now()) * 1_000n + lifeMicros;
+  return {
+    toStore: { memory: { ...told, expireTime }, idGiven },
+    key: requestKey("StoreMemory", requestId, payload),
+  };
+}
+
+const longestTtlMicros = 3_650n * 86_400_000_000n;
+
+function parseTtl(
+  violations: Violations,
+  memory: Memory | undefined,
+  ttl: Duration | undefined,
+): bigint | undefined {
+  const micros = durationMicrosOf(ttl);
+  if (micros === undefined) return undefined;
+  const within = micros > 0n && micros <= longestTtlMicros;
+  violations.require(within, "ttl", "must be longer than 0 and at most 3650 days");
+  violations.require(memory?.expireTime === undefined, "ttl", "not together with expire_time");
+  violations.require(memory?.pinned !== true, "ttl", "a pinned memory does not expire");
+  return micros;
 }
 
 /**
@@ -111,6 +144,12 @@ export function parseMemory(
     const { expireTime } = memory;
     const future = expireTime === undefined || Number(expireTime.seconds) * 1000 > Date.now();
     violations.require(future, `${field}.expire_time`, "must be in the future");
+    const pinned = memory.pinned || isPinned(memory.metadata ?? {});
+    violations.require(
+      expireTime === undefined || !pinned,
+      `${field}.expire_time`,
+      "a pinned memory does not expire",
+    );
   }
   const idGiven = memory !== undefined && memory.id !== "";
   return {
@@ -123,7 +162,7 @@ export function parseMemory(
       agentId: memory?.agentId ?? "",
       workflowId: memory?.workflowId ?? "",
       repoId: memory?.repoId ?? "",
-      metadata: memory?.metadata ?? {},
+      metadata: withPin(memory?.metadata ?? {}, memory?.pinned === true ? true : undefined),
       createTime: microsOf(memory?.createTime),
       expireTime: microsOf(memory?.expireTime),
       dedupScope: "",
@@ -155,7 +194,7 @@ export function requestKey(
   return { method, requestId, payloadHash: contentHash(canonicalJson(payload)) };
 }
 
-function parseId(id: string): string {
+export function parseId(id: string): string {
   const violations = new Violations();
   checkText(violations, "id", id, { min: 1, max: bounds.idBytes });
   violations.throwIfAny();

@@ -22,8 +22,9 @@ export class PostgresDeletionStore implements DeletionStore {
     if (memoryIds.length === 0) return 0;
     const ids = memoryIds.toSorted();
     const forget = async (tx: Queryable) => {
-      const turns = await tx.query(
-        "delete from agent_conversations where tenant = $1 and memory_id = any($2::text[])",
+      const turns = await tx.query<{ id: string }>(
+        `delete from agent_conversations
+         where tenant = $1 and memory_id = any($2::text[]) returning id`,
         [tenant, ids],
         signal,
       );
@@ -32,6 +33,12 @@ export class PostgresDeletionStore implements DeletionStore {
         [tenant, ids],
         signal,
       );
+      await tx.query(
+        "delete from memory_versions where tenant = $1 and memory_id = any($2::text[])",
+        [tenant, ids],
+        signal,
+      );
+      await blankRequests(tx, tenant, [...ids, ...turns.rows.map(({ id }) => id)], signal);
       await forgetWaiting(tx, tenant, ids, graceMs, signal);
       return turns.rowCount + executions.rowCount;
     };
@@ -59,6 +66,24 @@ export class PostgresDeletionStore implements DeletionStore {
   }
 }
 
+/**
+ * A hash of the payload tells whether somebody knows it; what is left is that the id was used, so
+ * that a late repetition does not bring back what was deleted.
+ */
+async function blankRequests(
+  tx: Queryable,
+  tenant: string,
+  subjects: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await tx.query(
+    `update request_ids set payload_hash = '', subject = ''
+     where tenant = $1 and subject = any($2::text[])`,
+    [tenant, [...subjects]],
+    signal,
+  );
+}
+
 async function forgetWaiting(
   tx: Queryable,
   tenant: string,
@@ -68,7 +93,7 @@ async function forgetWaiting(
 ): Promise<void> {
   await tx.query(
     `delete from memory_outbox
-     where tenant = $1 and kind = 'insight' and subject = any($2::text[])`,
+     where tenant = $1 and kind in ('insight', 'update') and subject = any($2::text[])`,
     [tenant, [...ids]],
     signal,
   );
@@ -105,7 +130,7 @@ async function forgetWaiting(
         from jsonb_array_elements(payload -> 'documents') with ordinality as kept (one, place)
         where kept.place <= (payload ->> 'mainCount')::int
           and not kept.one ->> 'id' = any($2::text[])))
-     where tenant = $1 and kind = 'operation'
+     where tenant = $1 and kind in ('operation', 'update')
        and exists (
          select from jsonb_array_elements(payload -> 'documents') as document
          where document ->> 'id' = any($2::text[]))`,

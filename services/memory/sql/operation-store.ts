@@ -1,3 +1,4 @@
+import { contentHash } from "../../../shared/hash.ts";
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
 import type { Micros, Turn } from "../memory.ts";
@@ -42,7 +43,8 @@ export class PostgresOperationStore implements OperationStore {
   ): Promise<{ readonly known: KnownRequest } | { readonly turn: Turn | undefined }> {
     const { turn, request } = details;
     const { text, params } = beginStatement(tenant, operation, details);
-    const { rows } = await withRetry(() => this.#postgres.query<BegunRow>(text, params, signal), {
+    const named = { name: `begin-${contentHash(text).slice(0, 16)}`, text };
+    const { rows } = await withRetry(() => this.#postgres.query<BegunRow>(named, params, signal), {
       signal,
     });
     const [row] = rows;
@@ -73,7 +75,7 @@ export class PostgresOperationStore implements OperationStore {
       (request === undefined || subject === undefined) &&
       (turnId === undefined || movedTo === undefined);
     if (alone) {
-      return withRetry(() => removeOperation(this.#postgres, tenant, operation.id, signal), {
+      return withRetry(() => endOperation(this.#postgres, tenant, operation.id, signal), {
         signal,
       });
     }
@@ -158,6 +160,23 @@ export class PostgresOperationStore implements OperationStore {
   }
 }
 
+/**
+ * As removeOperation, by itself and without waiting for the disk. Where the server dies before this
+ * is on it, the operation is there again and is completed once more, which does no harm; and
+ * whatever is committed after it takes it along to the disk, so that nothing newer can be undone.
+ */
+async function endOperation(
+  queryable: Queryable,
+  tenant: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const text = `delete from memory_outbox where tenant = $1 and id = $2
+    and (select set_config('synchronous_commit', 'off', true)) is not null`;
+  const { rowCount } = await queryable.query({ name: "end-operation", text }, [tenant, id], signal);
+  return rowCount > 0;
+}
+
 /** False where the operation is not there any more. */
 async function removeOperation(
   tx: Queryable,
@@ -181,7 +200,8 @@ interface BegunRow extends Partial<Omit<TurnRow, "id">> {
 }
 
 /**
- * One statement, so that it is one transaction and one round trip: whoever stores waits for it.
+ * One statement, so that it is one transaction and one round trip: whoever stores waits for it. By
+ * what an operation has there are few texts, and each is planned once for a connection.
  * Each part stands on the rows of the one before and does nothing where that did nothing.
  */
 function beginStatement(

@@ -110,6 +110,15 @@ export class PostgresOutboxStore implements OutboxStore {
     return new Set(rows.map(({ subject }) => subject));
   }
 
+  async waiting(signal?: AbortSignal): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await this.#postgres.query<{ kind: string; count: number }>(
+      "select kind, count(*)::int as count from memory_outbox group by kind",
+      [],
+      signal,
+    );
+    return Object.fromEntries(rows.map(({ kind, count }) => [kind, count]));
+  }
+
   async addEmbeddings(
     tenant: string,
     pending: readonly PendingEmbedding[],

@@ -1,7 +1,13 @@
-import type { JsonObject, NewMemory, Role, Turn } from "../memory.ts";
+import type { JsonObject, Role, Turn } from "../memory.ts";
 import type { InsightToDeliver } from "../ports.ts";
 import type { Operation, OutboxItem, OutboxKind } from "../store.ts";
 import type { WorkflowExecution, WorkflowStatus } from "../workflow.ts";
+import {
+  fromStoredDocument,
+  type StoredDocumentPayload,
+  toStoredDocument,
+} from "./document-payload.ts";
+import { toUpdate } from "./update-rows.ts";
 
 /** A timestamptz as whole microseconds; int8 arrives as text. */
 export function microsOf(column: string): string {
@@ -83,10 +89,7 @@ export function toExecution(row: WorkflowRow): WorkflowExecution {
 
 /** An operation as the outbox keeps it. What is added here later must be optional to read. */
 interface OperationPayload {
-  readonly documents: readonly (Omit<NewMemory, "createTime" | "expireTime"> & {
-    readonly createTime: string | null;
-    readonly expireTime: string | null;
-  })[];
+  readonly documents: readonly StoredDocumentPayload[];
   readonly mainCount: number;
   readonly insights: readonly InsightToDeliver[];
   readonly turnId: string | null;
@@ -95,11 +98,7 @@ interface OperationPayload {
 
 export function toPayload(operation: Operation): OperationPayload {
   return {
-    documents: operation.documents.map((memory) => ({
-      ...memory,
-      createTime: memory.createTime?.toString() ?? null,
-      expireTime: memory.expireTime?.toString() ?? null,
-    })),
+    documents: operation.documents.map(toStoredDocument),
     mainCount: operation.mainCount,
     insights: operation.insights,
     turnId: operation.turnId ?? null,
@@ -111,11 +110,7 @@ export function toOperation(id: string, payload: unknown): Operation {
   const { documents, mainCount, insights, turnId, request } = payload as OperationPayload;
   return {
     id,
-    documents: documents.map((memory) => ({
-      ...memory,
-      createTime: memory.createTime === null ? undefined : BigInt(memory.createTime),
-      expireTime: memory.expireTime === null ? undefined : BigInt(memory.expireTime),
-    })),
+    documents: documents.map(fromStoredDocument),
     mainCount,
     insights,
     turnId: turnId ?? undefined,
@@ -150,6 +145,8 @@ export function toItem(row: OutboxRow): OutboxItem {
     }
     case "insight":
       return { ...item, kind, insight: payload as InsightToDeliver };
+    case "update":
+      return { ...item, kind, update: toUpdate(id, subject, payload) };
     case "deletion":
       return { ...item, kind, memoryId: subject };
   }

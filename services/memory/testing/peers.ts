@@ -1,12 +1,22 @@
 import { Code, ConnectError, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
-import { DomainError } from "../../../shared/errors.ts";
+import { DomainError, InvalidRequestError } from "../../../shared/errors.ts";
 import {
   Health,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from "../../../shared/gen/health/v1/health_pb.js";
 import { EmbeddingService } from "../../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
+import type {
+  ProjectDependency,
+  ProjectGroup,
+} from "../../../shared/gen/mahavishnu/sessionbuddy/v1/project_pb.js";
 import { Delivery, RecordKind } from "../../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
-import type { StoreInsightRequest } from "../../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
+import type {
+  AddProjectDependencyRequest,
+  CreateProjectGroupRequest,
+  ListProjectDependenciesRequest,
+  ListProjectGroupsRequest,
+  StoreInsightRequest,
+} from "../../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { SessionBuddyService } from "../../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { sleep } from "../../../shared/lifecycle.ts";
 import { toConnectError } from "../../../shared/rpc/errors.ts";
@@ -33,6 +43,8 @@ export class FakePeers {
   readonly bridgeSearches: Parameters<
     ServiceImpl<typeof SessionBuddyService>["searchReflections"]
   >[0][] = [];
+  readonly groups: ProjectGroup[] = [];
+  readonly dependencies: ProjectDependency[] = [];
   /** Whether the bridge queues what it is given. */
   bridgeQueues = false;
   readonly transports: PeerTransports;
@@ -67,6 +79,29 @@ export class FakePeers {
             const delivery = this.bridgeQueues ? Delivery.QUEUED : Delivery.WRITTEN;
             return { id: `sb-${request.requestId}`, delivery };
           }),
+          createProjectGroup: guarded("sessionBuddy", ({ group }: CreateProjectGroupRequest) => {
+            if (group?.name === "") throw badField("group.name");
+            if (group !== undefined) this.groups.push(group);
+            return { ...(group && { group }) };
+          }),
+          listProjectGroups: guarded("sessionBuddy", ({ project }: ListProjectGroupsRequest) => ({
+            groups: this.groups.filter((one) => project === "" || one.projects.includes(project)),
+          })),
+          addProjectDependency: guarded(
+            "sessionBuddy",
+            ({ dependency }: AddProjectDependencyRequest) => {
+              if (dependency !== undefined) this.dependencies.push(dependency);
+              return { ...(dependency && { dependency }) };
+            },
+          ),
+          listProjectDependencies: guarded(
+            "sessionBuddy",
+            ({ project }: ListProjectDependenciesRequest) => ({
+              dependencies: this.dependencies.filter(
+                (one) => one.sourceProject === project || one.targetProject === project,
+              ),
+            }),
+          ),
         });
       }),
     };
@@ -119,4 +154,8 @@ export class FakePeers {
       })),
     };
   }
+}
+
+function badField(field: string): ConnectError {
+  return toConnectError(new InvalidRequestError([{ field, description: "is wrong" }]));
 }

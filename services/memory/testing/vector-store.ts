@@ -12,6 +12,7 @@ import {
 import {
   SearchMode,
   type SearchRequest,
+  type UpdateDocumentRequest,
   VectorStoreService,
 } from "../../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { contentHash } from "../../../shared/hash.ts";
@@ -78,6 +79,15 @@ export class FakeVectorStore {
         if (this.losesAnswers) throw new ConnectError("the connection broke", Code.Unavailable);
         return { results };
       },
+      updateDocument: async (request, { signal, requestHeader }) => {
+        await behave(signal);
+        if (request.document?.vector !== undefined) this.#claim(request.model);
+        const tenant = requestHeader.get(tenantHeader) ?? "";
+        await this.beforeWrite(false);
+        const document = this.#update(tenant, request);
+        if (this.losesAnswers) throw new ConnectError("the connection broke", Code.Unavailable);
+        return { document: shown(document, false), hasVector: document.vector !== undefined };
+      },
       getDocuments: async ({ ids, includeVectors }, { signal, requestHeader }) => {
         await behave(signal);
         const tenant = requestHeader.get(tenantHeader) ?? "";
@@ -141,6 +151,38 @@ export class FakeVectorStore {
     return { id, outcome: UpsertOutcome.UPDATED };
   }
 
+  #update(tenant: string, { document, updateMask, ifUpdateTime }: UpdateDocumentRequest): Document {
+    const known = this.get(document?.id ?? "", tenant);
+    if (known === undefined || document === undefined) {
+      throw toConnectError(new DomainError("not_found", "MEMORY_NOT_FOUND", "gone"));
+    }
+    const { seconds, nanos } = known.updateTime ?? {};
+    if (
+      ifUpdateTime &&
+      (ifUpdateTime.seconds !== seconds || ifUpdateTime.nanos !== micros(nanos))
+    ) {
+      throw toConnectError(new DomainError("aborted", "CONFLICT", "written meanwhile"));
+    }
+    if (this.taken.has(document.content)) {
+      const facts = { facts: { id: "the other" } };
+      throw toConnectError(new DomainError("already_exists", "DUPLICATE_CONTENT", "taken", facts));
+    }
+    const paths = updateMask?.paths ?? [];
+    if (paths.includes("content")) {
+      known.content = document.content;
+      known.contentHash = contentHash(document.content);
+      delete known.vector;
+    }
+    if (paths.includes("vector") && document.vector) known.vector = document.vector;
+    if (paths.includes("metadata") && document.metadata) known.metadata = document.metadata;
+    if (paths.includes("expire_time")) {
+      if (document.expireTime) known.expireTime = document.expireTime;
+      else delete known.expireTime;
+    }
+    known.updateTime = timestampNow();
+    return known;
+  }
+
   #upsert(tenant: string, given: Document) {
     if (this.refused.has(given.content)) {
       const error = { code: 3, reason: ErrorReason.INVALID_FIELD, message: "refused" };
@@ -178,6 +220,11 @@ export class FakeVectorStore {
       outcome: known === undefined ? UpsertOutcome.CREATED : UpsertOutcome.UPDATED,
     };
   }
+}
+
+/** What our side keeps of a time. */
+function micros(nanos = 0): number {
+  return Math.trunc(nanos / 1_000) * 1_000;
 }
 
 function scopeOf({ dedupScope, memoryType, agentId, workflowId, repoId }: Document): string {

@@ -175,7 +175,7 @@ function parseDocument(
   };
 }
 
-function parseMetadata(metadata: JsonObject, path: string, violations: Violations): string {
+export function parseMetadata(metadata: JsonObject, path: string, violations: Violations): string {
   const problem = jsonProblem(metadata, documentBounds.metadataDepth);
   if (problem !== undefined) {
     violations.add(path, problem);
@@ -188,7 +188,7 @@ function parseMetadata(metadata: JsonObject, path: string, violations: Violation
   return json;
 }
 
-function parseTime(
+export function parseTime(
   time: Timestamp | undefined,
   path: string,
   violations: Violations,

@@ -42,30 +42,55 @@ from found cross join answer
  */
 export function listStatement(table: DocumentTable, tenant: string, query: ListQuery): Statement {
   const { parameters, inTenant } = begin(tenant);
-  const after = query.after === undefined ? "" : ` and m.id > ${parameters.add(query.after)}::text`;
+  const { after, orderBy } = ordered(query, parameters);
   const filter = filtered(query.filter, parameters);
   const limit = `${parameters.add(query.limit)}::int`;
   const text = `
 with found as materialized (
-  select m.id, ${documentBytes(table, query.includeVectors)} as bytes
+  select m.id, m.created_at, m.updated_at, ${documentBytes(table, query.includeVectors)} as bytes
   from ${table.name} m
   where ${inTenant} and ${isLive}${after}${filter}
-  order by m.id
+  order by ${orderBy("m")}
   limit ${limit} + 1
 ),
 sized as (
-  select id, row_number() over by_id as position, sum(bytes) over by_id as bytes
-  from found window by_id as (order by id)
+  select id, row_number() over in_order as position, sum(bytes) over in_order as bytes
+  from found window in_order as (order by ${orderBy("found")})
 ),
 page as materialized (
-  select id from sized
+  select id, position from sized
   where position <= ${limit} and (position = 1 or bytes <= ${maxPageBytes})
 )
 select ${documentColumns(table, query.includeVectors)},
   (select count(*) from found) > (select count(*) from page) as more
 from page join ${table.name} m on ${inTenant} and m.id = page.id
-order by m.id`;
+order by page.position`;
   return { text, parameters };
+}
+
+const timeColumns = { create_time: "created_at", update_time: "updated_at" } as const;
+
+/** The condition that a place stands for, and the order in which it does. */
+function ordered(
+  { order = { by: "id", descending: false }, after: last, afterTime }: ListQuery,
+  parameters: SqlParameters,
+): { readonly after: string; readonly orderBy: (alias: string) => string } {
+  const way = order.descending ? " desc" : "";
+  const beyond = order.descending ? "<" : ">";
+  const id = () => `${parameters.add(last ?? "")}::text`;
+  if (order.by === "id") {
+    return {
+      after: last === undefined ? "" : ` and m.id ${beyond} ${id()}`,
+      orderBy: (alias) => `${alias}.id${way}`,
+    };
+  }
+  const column = timeColumns[order.by];
+  const time = () =>
+    `(to_timestamp(0) + ${parameters.add(String(afterTime ?? 0n))}::int8 * interval '1 microsecond')`;
+  return {
+    after: last === undefined ? "" : ` and (m.${column}, m.id) ${beyond} (${time()}, ${id()})`,
+    orderBy: (alias) => `${alias}.${column}${way}, ${alias}.id${way}`,
+  };
 }
 
 export function countStatement(

@@ -99,18 +99,28 @@ export declare type Memory = Message<"mahavishnu.memory.v1.Memory"> & {
 
   /**
    * From when on it is never returned. Absent: it does not expire.
-   * A write brings a time in the future.
+   * A write brings a time in the future. Not together with `pinned`.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 12;
    */
   expireTime?: Timestamp | undefined;
 
   /**
-   * Changes with every write; guards an update against lost ones. Output only.
+   * Changes with every change of content, metadata, expire_time or pinned, and not when a vector
+   * follows; guards an update against lost ones. Output only.
    *
    * @generated from field: string etag = 13;
    */
   etag: string;
+
+  /**
+   * Worth keeping whatever its age: it never expires, and a score that fades with age does not
+   * fade for it. Kept as the entry `pinned: true` of the metadata, which a filter may name as
+   * `metadata.pinned`; writing that entry pins as well.
+   *
+   * @generated from field: bool pinned = 14;
+   */
+  pinned: boolean;
 };
 
 /**
@@ -126,7 +136,7 @@ export declare const MemorySchema: GenMessage<Memory>;
  */
 export declare type MemoryVersion = Message<"mahavishnu.memory.v1.MemoryVersion"> & {
   /**
-   * 1 for the first, rising.
+   * 1 for the first, rising by one with every change.
    *
    * @generated from field: int32 version = 1;
    */

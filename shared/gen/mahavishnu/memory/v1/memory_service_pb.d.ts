@@ -5,10 +5,10 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { EmbeddingState, Memory, MemoryVersion } from "./memory_pb.js";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ConversationTurn, Insight, Role } from "./conversation_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
 import type { Filter } from "../../type/v1/filter_pb.js";
-import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { MemoryType } from "../../type/v1/memory_type_pb.js";
 import type { SearchResult, Source, SourceReport } from "./search_pb.js";
 import type { WorkflowExecution, WorkflowStatus } from "./workflow_pb.js";
@@ -39,6 +39,14 @@ export declare type StoreMemoryRequest = Message<"mahavishnu.memory.v1.StoreMemo
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * How long the memory lives from now on, longer than 0 and at most 3,650 days; in place of
+   * `memory.expire_time`. Absent: as that says.
+   *
+   * @generated from field: google.protobuf.Duration ttl = 3;
+   */
+  ttl?: Duration | undefined;
 };
 
 /**
@@ -258,11 +266,20 @@ export declare type ListMemoriesRequest = Message<"mahavishnu.memory.v1.ListMemo
   pageSize: number;
 
   /**
-   * `next_page_token` of the page before, with the same filter. Empty: the first page.
+   * `next_page_token` of the page before, with the same filter and order. Empty: the first page.
    *
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * `id`, `create_time` or `update_time`, each followed by ` desc` for the other way round; equal
+   * times by id. Empty: `id`. A memory that is written while pages are read may change its place
+   * in the order by update_time, and so be read twice or not at all.
+   *
+   * @generated from field: string order_by = 4;
+   */
+  orderBy: string;
 };
 
 /**
@@ -278,7 +295,7 @@ export declare const ListMemoriesRequestSchema: GenMessage<ListMemoriesRequest>;
  */
 export declare type ListMemoriesResponse = Message<"mahavishnu.memory.v1.ListMemoriesResponse"> & {
   /**
-   * By id.
+   * In the order asked for.
    *
    * @generated from field: repeated mahavishnu.memory.v1.Memory memories = 1;
    */
@@ -312,7 +329,10 @@ export declare type UpdateMemoryRequest = Message<"mahavishnu.memory.v1.UpdateMe
   memory?: Memory | undefined;
 
   /**
-   * Which fields to change: `content`, `metadata`, `expire_time`. Empty: those that are set.
+   * Which fields to change: `content`, `metadata`, `expire_time`, `pinned`. Empty: those that are
+   * set. Metadata is replaced as a whole, but for what the service itself keeps there: whether the
+   * memory is pinned, and a turn's session_id, role and turn_id. An `expire_time` that is named
+   * and absent is removed; pinning removes it too.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
@@ -351,6 +371,13 @@ export declare type UpdateMemoryResponse = Message<"mahavishnu.memory.v1.UpdateM
    * @generated from field: mahavishnu.memory.v1.EmbeddingState embedding_state = 2;
    */
   embeddingState: EmbeddingState;
+
+  /**
+   * Insights found in a new content, in order.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.Insight insights = 3;
+   */
+  insights: Insight[];
 };
 
 /**
@@ -1098,7 +1125,7 @@ export declare const AddProjectDependencyResponseSchema: GenMessage<AddProjectDe
  */
 export declare type ShareInsightRequest = Message<"mahavishnu.memory.v1.ShareInsightRequest"> & {
   /**
-   * The workflow that it comes from.
+   * The workflow that it comes from: 1 to 128 of the characters A-Z a-z 0-9 . _ -
    *
    * @generated from field: string workflow_id = 1;
    */
@@ -1112,14 +1139,14 @@ export declare type ShareInsightRequest = Message<"mahavishnu.memory.v1.ShareIns
   insight: string;
 
   /**
-   * The repositories that should learn it, 1 to 1,000.
+   * The repositories that should learn it, 1 to 100, each 1 to 256 bytes and named once.
    *
    * @generated from field: repeated string target_repos = 3;
    */
   targetRepos: string[];
 
   /**
-   * Free data, up to 64 KiB as JSON.
+   * Free data, up to 32 KiB as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
@@ -1139,7 +1166,8 @@ export declare const ShareInsightRequestSchema: GenMessage<ShareInsightRequest>;
  */
 export declare type ShareInsightResponse = Message<"mahavishnu.memory.v1.ShareInsightResponse"> & {
   /**
-   * Where it went, one per target, in their order.
+   * Where it went, one per target, in their order. `delivery` is that of the one insight for
+   * Session-Buddy.
    *
    * @generated from field: repeated mahavishnu.memory.v1.Insight insights = 1;
    */
@@ -1166,7 +1194,7 @@ export declare type SearchProjectsRequest = Message<"mahavishnu.memory.v1.Search
   query: string;
 
   /**
-   * The project from which to look.
+   * The project from which to look, 1 to 256 bytes.
    *
    * @generated from field: string project = 2;
    */
@@ -1212,6 +1240,15 @@ export declare type SearchProjectsResponse = Message<"mahavishnu.memory.v1.Searc
    * @generated from field: repeated mahavishnu.memory.v1.SourceReport source_reports = 2;
    */
   sourceReports: SourceReport[];
+
+  /**
+   * Every project that was searched, in order of nearness: the project itself, those related by a
+   * dependency, those of its groups; each by name. At most 200; Session-Buddy is asked about the
+   * first 20.
+   *
+   * @generated from field: repeated mahavishnu.memory.v1.RelatedProject projects = 3;
+   */
+  projects: RelatedProject[];
 };
 
 /**
@@ -1219,6 +1256,35 @@ export declare type SearchProjectsResponse = Message<"mahavishnu.memory.v1.Searc
  * Use `create(SearchProjectsResponseSchema)` to create a new message.
  */
 export declare const SearchProjectsResponseSchema: GenMessage<SearchProjectsResponse>;
+
+/**
+ * A project and how it is related to the one asked about.
+ *
+ * @generated from message mahavishnu.memory.v1.RelatedProject
+ */
+export declare type RelatedProject = Message<"mahavishnu.memory.v1.RelatedProject"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string project = 1;
+   */
+  project: string;
+
+  /**
+   * How: `own` for the project itself; `uses`, `extends`, `references`, `shares code with` or
+   * `depends on` for what it depends on; `used by`, `extended by`, `referenced by`, `shares code
+   * with` or `needed by` for what depends on it; `group <name>` for each group that holds both.
+   *
+   * @generated from field: repeated string relations = 2;
+   */
+  relations: string[];
+};
+
+/**
+ * Describes the message mahavishnu.memory.v1.RelatedProject.
+ * Use `create(RelatedProjectSchema)` to create a new message.
+ */
+export declare const RelatedProjectSchema: GenMessage<RelatedProject>;
 
 /**
  * A memory of a related project.
@@ -1241,11 +1307,19 @@ export declare type ProjectSearchResult = Message<"mahavishnu.memory.v1.ProjectS
   project: string;
 
   /**
-   * How that project is related: absent for the project itself.
+   * The dependency by which that project is related; absent for the project itself and where only
+   * a group relates it.
    *
    * @generated from field: mahavishnu.sessionbuddy.v1.ProjectDependency relation = 3;
    */
   relation?: ProjectDependency | undefined;
+
+  /**
+   * How that project is related, in the words of RelatedProject.
+   *
+   * @generated from field: repeated string relations = 4;
+   */
+  relations: string[];
 };
 
 /**
@@ -1295,7 +1369,7 @@ export declare const MemoryService: GenService<{
     output: typeof GetMemoryResponseSchema;
   },
   /**
-   * Lists memories in pages, by id.
+   * Lists memories in pages, by id unless told otherwise.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.ListMemories
    */
@@ -1305,8 +1379,17 @@ export declare const MemoryService: GenService<{
     output: typeof ListMemoriesResponseSchema;
   },
   /**
-   * Changes fields of a memory and keeps the version before. Fails with NOT_FOUND, or with ABORTED
-   * where the etag is no longer the memory's.
+   * Changes fields of a memory and keeps the version before. A new content is embedded anew, and
+   * its insights are stored and delivered as StoreMemory does; with embedding down it is PENDING
+   * and found by its words. What would change nothing makes no version. Once begun a change is
+   * completed even where this call ends with UNAVAILABLE or dies; with an `etag`, a repetition
+   * then tells by ETAG_MISMATCH that the memory is another by now.
+   *
+   * Fails with NOT_FOUND; with ABORTED, reason ETAG_MISMATCH, where the etag is no longer the
+   * memory's; with ALREADY_EXISTS, reason DUPLICATE_CONTENT, where another memory has the new
+   * content in the same scope; with FAILED_PRECONDITION, reason FIELD_FIXED, where the field
+   * follows something else: all fields of a workflow execution's memory, `content` and
+   * `expire_time` of a turn's, `content` of an insight's.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.UpdateMemory
    */
@@ -1316,8 +1399,10 @@ export declare const MemoryService: GenService<{
     output: typeof UpdateMemoryResponseSchema;
   },
   /**
-   * Deletes a memory in full: row, vector, turns and workflow execution that hold it, versions.
-   * Deleting what is not there is no error. An insight that reached Session-Buddy stays there.
+   * Deletes a memory in full: row, vector, turns and workflow execution that hold it, versions,
+   * what waits for it, and what request ids know of it; a repeated request of its store then
+   * answers NOT_FOUND. Deleting what is not there is no error. An insight that reached
+   * Session-Buddy stays there, and insights found in the memory are memories of their own.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.DeleteMemory
    */
@@ -1337,7 +1422,8 @@ export declare const MemoryService: GenService<{
     output: typeof DeleteMemoriesResponseSchema;
   },
   /**
-   * Lists earlier versions of a memory, newest first.
+   * Lists earlier versions of a memory, newest first. Fails with NOT_FOUND where there is no memory
+   * of this id, or it has expired.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.ListMemoryVersions
    */
@@ -1406,7 +1492,8 @@ export declare const MemoryService: GenService<{
     output: typeof ListWorkflowExecutionsResponseSchema;
   },
   /**
-   * Registers a group of projects with Session-Buddy.
+   * Registers a group of projects with Session-Buddy, which bounds its fields. Fails with
+   * UNAVAILABLE where the bridge does not answer, or another program holds Session-Buddy's file.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.CreateProjectGroup
    */
@@ -1416,7 +1503,7 @@ export declare const MemoryService: GenService<{
     output: typeof CreateProjectGroupResponseSchema;
   },
   /**
-   * Lists groups by name.
+   * Lists groups by name. Fails with UNAVAILABLE as CreateProjectGroup does.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.ListProjectGroups
    */
@@ -1426,7 +1513,8 @@ export declare const MemoryService: GenService<{
     output: typeof ListProjectGroupsResponseSchema;
   },
   /**
-   * Registers a dependency between projects with Session-Buddy.
+   * Registers a dependency between projects with Session-Buddy, or replaces the description of the
+   * same one. Fails with UNAVAILABLE as CreateProjectGroup does.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.AddProjectDependency
    */
@@ -1436,7 +1524,10 @@ export declare const MemoryService: GenService<{
     output: typeof AddProjectDependencyResponseSchema;
   },
   /**
-   * Shares a workflow's insight with other repositories.
+   * Shares a workflow's insight with other repositories: one memory of type INSIGHT for each of
+   * them, with the metadata `doc_type: cross_project_workflow`, `share_type: dependency_aware`,
+   * `workflow_id` and `target_repos`, and one insight for Session-Buddy, delivered once through a
+   * durable outbox. Sharing the same again changes nothing and answers the same.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.ShareInsight
    */
@@ -1446,7 +1537,10 @@ export declare const MemoryService: GenService<{
     output: typeof ShareInsightResponseSchema;
   },
   /**
-   * Searches a project and those related to it by a dependency.
+   * Searches a project and those related to it: by a dependency, in either direction, or by a
+   * group that holds both; one step away. Own memory and Session-Buddy are asked at the same time.
+   * Where the relations cannot be learnt the project alone is searched, and PostgreSQL's report is
+   * DEGRADED and says so. Fails as UnifiedSearch does.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.SearchProjects
    */

@@ -158,7 +158,8 @@ export enum ErrorReason {
   REQUEST_ID_REUSED = 12,
 
   /**
-   * The etag is not that of the stored memory, which changed meanwhile. Code ABORTED.
+   * The etag is not that of the stored memory, which changed meanwhile. Metadata: `id`, and `etag`
+   * with the stored one's. Code ABORTED.
    *
    * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 13;
    */
@@ -274,6 +275,15 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_TOO_FEW_ROWS = 33;
    */
   TOO_FEW_ROWS = 33,
+
+  /**
+   * The field follows something else and cannot be changed by itself. Metadata: `field`, and
+   * `because`: `workflow_execution`, `conversation_turn`, `insight` or `pinned`.
+   * Code FAILED_PRECONDITION.
+   *
+   * @generated from enum value: ERROR_REASON_FIELD_FIXED = 34;
+   */
+  FIELD_FIXED = 34,
 }
 
 /**

@@ -7,9 +7,9 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Collection, Index } from "./collection_pb.js";
 import type { Document, UpsertOutcome } from "./document_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Vector } from "../../type/v1/vector_pb.js";
 import type { Filter } from "../../type/v1/filter_pb.js";
-import type { Duration } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file mahavishnu/vectorstore/v1/vectorstore_service.proto.
@@ -300,6 +300,83 @@ export declare type UpsertResult = Message<"mahavishnu.vectorstore.v1.UpsertResu
  * Use `create(UpsertResultSchema)` to create a new message.
  */
 export declare const UpsertResultSchema: GenMessage<UpsertResult>;
+
+/**
+ * A change to a document.
+ *
+ * @generated from message mahavishnu.vectorstore.v1.UpdateDocumentRequest
+ */
+export declare type UpdateDocumentRequest = Message<"mahavishnu.vectorstore.v1.UpdateDocumentRequest"> & {
+  /**
+   * The collection's name. Empty: `memories`.
+   *
+   * @generated from field: string collection = 1;
+   */
+  collection: string;
+
+  /**
+   * The document's id, and the new values; bounds as in UpsertDocuments.
+   *
+   * @generated from field: mahavishnu.vectorstore.v1.Document document = 2;
+   */
+  document?: Document | undefined;
+
+  /**
+   * Which fields to change, at least one of `content`, `vector`, `metadata`, `expire_time`. A new
+   * content loses the vector of the old one where it brings none; an `expire_time` that is named
+   * and absent is removed.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
+
+  /**
+   * The model that made the vector. Required where `vector` is named.
+   *
+   * @generated from field: string model = 4;
+   */
+  model: string;
+
+  /**
+   * Change it only where this is its time of update. Absent: whatever it is.
+   *
+   * @generated from field: google.protobuf.Timestamp if_update_time = 5;
+   */
+  ifUpdateTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message mahavishnu.vectorstore.v1.UpdateDocumentRequest.
+ * Use `create(UpdateDocumentRequestSchema)` to create a new message.
+ */
+export declare const UpdateDocumentRequestSchema: GenMessage<UpdateDocumentRequest>;
+
+/**
+ * The document changed.
+ *
+ * @generated from message mahavishnu.vectorstore.v1.UpdateDocumentResponse
+ */
+export declare type UpdateDocumentResponse = Message<"mahavishnu.vectorstore.v1.UpdateDocumentResponse"> & {
+  /**
+   * As stored, without its vector.
+   *
+   * @generated from field: mahavishnu.vectorstore.v1.Document document = 1;
+   */
+  document?: Document | undefined;
+
+  /**
+   * Whether it has a vector.
+   *
+   * @generated from field: bool has_vector = 2;
+   */
+  hasVector: boolean;
+};
+
+/**
+ * Describes the message mahavishnu.vectorstore.v1.UpdateDocumentResponse.
+ * Use `create(UpdateDocumentResponseSchema)` to create a new message.
+ */
+export declare const UpdateDocumentResponseSchema: GenMessage<UpdateDocumentResponse>;
 
 /**
  * A numbered write of a stream.
@@ -703,7 +780,7 @@ export declare type ListDocumentsRequest = Message<"mahavishnu.vectorstore.v1.Li
   pageSize: number;
 
   /**
-   * `next_page_token` of the page before, with the same filter. Empty: the first page.
+   * `next_page_token` of the page before, with the same filter and order. Empty: the first page.
    *
    * @generated from field: string page_token = 4;
    */
@@ -715,6 +792,14 @@ export declare type ListDocumentsRequest = Message<"mahavishnu.vectorstore.v1.Li
    * @generated from field: bool include_vectors = 5;
    */
   includeVectors: boolean;
+
+  /**
+   * `id`, `create_time` or `update_time`, each followed by ` desc` for the other way round; equal
+   * times by id. Empty: `id`.
+   *
+   * @generated from field: string order_by = 6;
+   */
+  orderBy: string;
 };
 
 /**
@@ -730,7 +815,7 @@ export declare const ListDocumentsRequestSchema: GenMessage<ListDocumentsRequest
  */
 export declare type ListDocumentsResponse = Message<"mahavishnu.vectorstore.v1.ListDocumentsResponse"> & {
   /**
-   * By id, ascending. A document written or deleted meanwhile never makes another one appear
+   * In the order asked for. A document written or deleted meanwhile never makes another one appear
    * twice or be missed.
    *
    * @generated from field: repeated mahavishnu.vectorstore.v1.Document documents = 1;
@@ -1041,6 +1126,20 @@ export declare const VectorStoreService: GenService<{
     output: typeof UpsertDocumentsResponseSchema;
   },
   /**
+   * Changes fields of one document that exists; all others stay as they are, its scope of
+   * de-duplication too. Fails with NOT_FOUND, reason MEMORY_NOT_FOUND, where there is none; with
+   * ABORTED, reason CONFLICT, where `if_update_time` is not its time of update; with
+   * ALREADY_EXISTS, reason DUPLICATE_CONTENT, where another one has the new content in the same
+   * scope; with FAILED_PRECONDITION where `model` or the dimension is not the collection's.
+   *
+   * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.UpdateDocument
+   */
+  updateDocument: {
+    methodKind: "unary";
+    input: typeof UpdateDocumentRequestSchema;
+    output: typeof UpdateDocumentResponseSchema;
+  },
+  /**
    * Writes any number of documents. Each request is one transaction, acknowledged after its
    * commit under its sequence; acknowledgements may come in any order. What was not acknowledged
    * may be sent again without harm where documents carry ids. A full server holds the stream back.
@@ -1091,7 +1190,7 @@ export declare const VectorStoreService: GenService<{
     output: typeof GetDocumentsResponseSchema;
   },
   /**
-   * Lists documents in pages, by id.
+   * Lists documents in pages, by id unless told otherwise.
    *
    * @generated from rpc mahavishnu.vectorstore.v1.VectorStoreService.ListDocuments
    */

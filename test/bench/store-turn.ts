@@ -1,0 +1,101 @@
+/**
+ * What storing a turn costs over the two calls that it cannot do without, Embed and
+ * UpsertDocuments, in one run: `node test/bench/store-turn.ts [--turns=200] [--rounds=5]
+ * [--callers=1,8] [--json]`.
+ *
+ * Both sides store contents of about 500 characters that were never there before, and take turns
+ * round by round; what counts is the median of the rounds' ratios of p50. The goal is 1.5.
+ */
+import { parseArgs } from "node:util";
+import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
+import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { freshText, openPlatform, quantile, rounded } from "./memory-platform.ts";
+
+const { values: args } = parseArgs({
+  options: {
+    turns: { type: "string", default: "200" },
+    rounds: { type: "string", default: "5" },
+    callers: { type: "string", default: "1,8" },
+    json: { type: "boolean", default: false },
+  },
+});
+const turns = Number(args.turns);
+const rounds = Number(args.rounds);
+/** Two of the processes work for both sides, and would be warm before the third. */
+const warmUp = 1_000;
+
+await using platform = await openPlatform();
+const { memory, embedding, vectorStore } = platform;
+
+async function twoCalls(): Promise<void> {
+  const content = freshText();
+  const answer = await embedding.embed({ texts: [content], task: EmbeddingTask.SEARCH_DOCUMENT });
+  const vector = answer.embeddings[0]?.result;
+  if (vector?.case !== "vector") throw new Error("no vector came");
+  const document = {
+    content,
+    vector: vector.value,
+    memoryType: MemoryType.AGENT,
+    sourceSystem: "bench",
+    agentId: "bench",
+  };
+  const { results } = await vectorStore.upsertDocuments({
+    documents: [document],
+    model: answer.model,
+  });
+  if (results[0]?.error !== undefined) throw new Error(results[0].error.message);
+}
+
+async function oneTurn(caller: number): Promise<void> {
+  await memory.storeConversationTurn({
+    agentId: "bench",
+    sessionId: `session-${caller}`,
+    role: Role.USER,
+    content: freshText(),
+  });
+}
+
+async function latencies(callers: number, work: (caller: number) => Promise<void>, count = turns) {
+  const taken: number[] = [];
+  await Promise.all(
+    Array.from({ length: callers }, async (_, caller) => {
+      for (let n = 0; n < count / callers; n++) {
+        const begun = performance.now();
+        await work(caller);
+        taken.push(performance.now() - begun);
+      }
+    }),
+  );
+  return taken;
+}
+
+// Until everything is compiled and every connection is open.
+await latencies(8, twoCalls, warmUp);
+await latencies(8, oneTurn, warmUp);
+const results = [];
+for (const callers of args.callers.split(",").map(Number)) {
+  const base: number[] = [];
+  const own: number[] = [];
+  const ratios: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const one = await latencies(callers, twoCalls);
+    const other = await latencies(callers, oneTurn);
+    base.push(...one);
+    own.push(...other);
+    ratios.push(quantile(other, 0.5) / quantile(one, 0.5));
+  }
+  results.push({
+    callers,
+    embedAndUpsertP50Ms: rounded(quantile(base, 0.5)),
+    embedAndUpsertP99Ms: rounded(quantile(base, 0.99)),
+    storeTurnP50Ms: rounded(quantile(own, 0.5)),
+    storeTurnP99Ms: rounded(quantile(own, 0.99)),
+    ratio: rounded(quantile(ratios, 0.5)),
+  });
+}
+if (args.json) console.log(JSON.stringify({ database: platform.database, results }));
+else {
+  console.log(platform.database);
+  console.table(results);
+}

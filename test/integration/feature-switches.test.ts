@@ -1,0 +1,151 @@
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  type RunningService,
+  startService,
+} from "../../services/memory/testing/running-service.ts";
+import { failure } from "../../services/memory/testing/service-suite.ts";
+import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
+import { InsightDelivery, Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { WorkflowStatus } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
+import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
+import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { Resources } from "../../shared/lifecycle.ts";
+import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
+import { type TestDatabase, testDatabase } from "../harness/postgres.ts";
+
+/** Each switch of the memory service, over the wire, with its real peers. */
+describe("switched off", () => {
+  const resources = new Resources();
+  let database: TestDatabase;
+  let peers: MemoryPeers;
+  let service: RunningService | undefined;
+
+  beforeAll(async () => {
+    database = await testDatabase("pglite");
+    resources.defer("database", () => database.close());
+    peers = await startMemoryPeers(database.url);
+    resources.use("peers", peers);
+    const { client } = await start({});
+    for (const memoryType of [MemoryType.AGENT, MemoryType.RAG, MemoryType.WORKFLOW]) {
+      const content = `A switch note of type ${MemoryType[memoryType]}.`;
+      await client.storeMemory({ memory: { id: MemoryType[memoryType], content, memoryType } });
+    }
+    await stop();
+  });
+  afterEach(() => stop());
+  afterAll(() => resources[Symbol.asyncDispose]());
+
+  async function start(env: Record<string, string>): Promise<RunningService> {
+    service = await startService({ postgresUrl: database.url, env: { ...peers.env, ...env } });
+    return service;
+  }
+
+  async function stop(): Promise<void> {
+    await service?.[Symbol.asyncDispose]();
+    service = undefined;
+  }
+
+  /** The switch that refuses the call. */
+  async function refusedBy(call: Promise<unknown>): Promise<string | undefined> {
+    const error: ConnectError = await failure(call);
+    expect(error.code).toBe(Code.FailedPrecondition);
+    const [info] = error.findDetails(ErrorInfoSchema);
+    expect(info?.reason).toBe(ErrorReason[ErrorReason.SWITCHED_OFF]);
+    return info?.metadata["switch"];
+  }
+
+  const note = { content: "another note", memoryType: MemoryType.AGENT };
+  const turn = { agentId: "a", sessionId: "s", role: Role.USER, content: "said" };
+  const types = async ({ client }: RunningService, more: object = {}) =>
+    (await client.unifiedSearch({ query: "switch note", ...more })).results
+      .map(({ memoryType }) => MemoryType[memoryType])
+      .sort();
+
+  it("as a whole, the service refuses every call", async () => {
+    const { client } = await start({ MAHAVISHNU_MEMORY_ENABLED: "false" });
+    for (const call of [
+      client.getMemory({ id: "AGENT" }),
+      client.unifiedSearch({ query: "x" }),
+      client.storeMemory({ memory: note }),
+      client.updateMemory({ memory: { id: "AGENT", content: "x" } }),
+      client.searchProjects({ query: "x", project: "p" }),
+    ]) {
+      expect(await refusedBy(call)).toBe("enabled");
+    }
+  });
+
+  it("enable_rag_search leaves memories of type RAG out of searches, and keeps them", async () => {
+    expect(await types(await start({}))).toEqual(["AGENT", "RAG", "WORKFLOW"]);
+    await stop();
+    const off = await start({ MAHAVISHNU_ENABLE_RAG_SEARCH: "false" });
+    expect(await types(off)).toEqual(["AGENT", "WORKFLOW"]);
+    const only = await off.client.unifiedSearch({ query: "x", memoryTypes: [MemoryType.RAG] });
+    expect(only.results).toEqual([]);
+    for (const { status } of only.sourceReports) expect(status).toBe(SourceStatus.SKIPPED);
+    expect((await off.client.getMemory({ id: "RAG" })).memory?.id).toBe("RAG");
+    const { results } = await off.client.searchProjects({ query: "switch note", project: "p" });
+    expect(results.map(({ result }) => result?.memoryType)).not.toContain(MemoryType.RAG);
+  });
+
+  it("enable_agent_memory refuses turns and memories of type AGENT, and searches none", async () => {
+    const off = await start({ MAHAVISHNU_ENABLE_AGENT_MEMORY: "false" });
+    const { client } = off;
+    for (const call of [
+      client.storeMemory({ memory: note }),
+      client.storeConversationTurn(turn),
+      client.updateMemory({ memory: { id: "AGENT", content: "changed" } }),
+    ]) {
+      expect(await refusedBy(call)).toBe("enable_agent_memory");
+    }
+    const requests = async function* () {
+      const memories = [note, { ...note, content: "of a repository", memoryType: MemoryType.RAG }];
+      yield { sequence: 1n, memories };
+    };
+    for await (const { results } of client.bulkStore(requests())) {
+      expect(results.map(({ error }) => error?.reason)).toEqual([
+        ErrorReason.SWITCHED_OFF,
+        undefined,
+      ]);
+      expect(results[0]?.error?.code).toBe(Code.FailedPrecondition);
+    }
+    expect(await types(off)).not.toContain("AGENT");
+  });
+
+  it("enable_reflection_search leaves Session-Buddy out and says so", async () => {
+    const { client } = await start({ MAHAVISHNU_ENABLE_REFLECTION_SEARCH: "false" });
+    const { sourceReports } = await client.unifiedSearch({ query: "switch note" });
+    const skipped = sourceReports.find(({ source }) => source === Source.SESSION_BUDDY);
+    expect(skipped?.status).toBe(SourceStatus.SKIPPED);
+    expect(skipped?.message).toContain("enable_reflection_search");
+  });
+
+  it("enable_cross_system_sharing keeps insights here and refuses to share", async () => {
+    const { client } = await start({ MAHAVISHNU_ENABLE_CROSS_SYSTEM_SHARING: "false" });
+    const lesson = "Keep this lesson where it was learnt.";
+    const content = `★ Insight ─────\n${lesson}\n─────`;
+    const { insights } = await client.storeConversationTurn({ ...turn, content });
+    expect(insights).toMatchObject([{ delivery: InsightDelivery.UNSPECIFIED }]);
+    const { results } = await client.unifiedSearch({ query: lesson });
+    const found = results.find((one) => one.content === lesson);
+    expect(found?.foundIn).toEqual([Source.POSTGRESQL]);
+    for (const call of [
+      client.shareInsight({ workflowId: "w", insight: lesson, targetRepos: ["r"] }),
+      client.createProjectGroup({ group: { name: "g", projects: ["p"] } }),
+      client.addProjectDependency({ dependency: { sourceProject: "a", targetProject: "b" } }),
+    ]) {
+      expect(await refusedBy(call)).toBe("enable_cross_system_sharing");
+    }
+    expect((await client.listProjectGroups({})).groups).toEqual([]);
+  });
+
+  it("enable_performance_monitoring costs no call its answer", async () => {
+    const { client } = await start({ MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING: "false" });
+    await client.storeMemory({ memory: { ...note, content: "unmeasured" } });
+    await client.recordWorkflowExecution({
+      execution: { workflowId: "w", adapter: "a", status: WorkflowStatus.RUNNING },
+    });
+    expect((await client.unifiedSearch({ query: "unmeasured" })).results).not.toEqual([]);
+  });
+});
