@@ -39,11 +39,13 @@ const score = (hits: readonly Hit[], more: Partial<Circumstances> = {}) =>
 describe("a score", () => {
   it("is what the source said where nothing else counts", () => {
     const [both, words, meaning] = score([
-      hit("a", 0.625, { vectorScore: 0.75, textScore: 0.5 }),
+      hit("a", 0.65, { vectorScore: 0.75, textScore: 0.5 }),
       hit("b", 0.5),
       hit("c", 0.25, { vectorScore: 0.25, textScore: undefined }),
     ]);
-    expect(both).toMatchObject({ score: 0.625, parts: { vector: 0.375, text: 0.25, recency: 1 } });
+    expect(both).toMatchObject({ score: Math.fround(0.65), parts: { recency: 1 } });
+    expect(both?.parts.vector).toBeCloseTo(0.45);
+    expect(both?.parts.text).toBeCloseTo(0.2);
     expect(words).toMatchObject({ score: 0.5, parts: { vector: 0, text: 0.5 } });
     expect(meaning).toMatchObject({ score: 0.25, parts: { vector: 0.25, text: 0 } });
   });

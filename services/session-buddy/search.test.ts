@@ -97,9 +97,9 @@ test("a vector finds what means the same; a record without one scores by its wor
   const byId = new Map(hits.map((hit) => [hit.record?.id, hit]));
   expect(byId.get("h")?.vectorScore).toBeCloseTo(0.8);
   expect(byId.get("h")?.textScore).toBe(0);
-  expect(byId.get("h")?.score).toBeCloseTo(0.4);
+  expect(byId.get("h")?.score).toBeCloseTo(0.48);
   const zebra = byId.get("z");
-  expect(zebra?.score).toBeCloseTo(0.5 + 0.5 * (zebra?.textScore ?? 0));
+  expect(zebra?.score).toBeCloseTo(0.6 + 0.4 * (zebra?.textScore ?? 0));
   expect(byId.get("x")?.vectorScore).toBeUndefined();
   expect(byId.get("x")?.score).toBe(byId.get("x")?.textScore);
   expect(byId.has("e")).toBe(false);

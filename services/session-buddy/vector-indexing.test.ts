@@ -211,7 +211,7 @@ test("without a side index all is found by text", async () => {
   await indexing[Symbol.asyncDispose]();
 });
 
-test("a hybrid score is the mean of both parts; a record without a vector scores by its text", async () => {
+test("a hybrid score is the weighted mean of both parts; a record without a vector scores by its text", async () => {
   const catalogue = await catalogueOf("bounded pool", "network jitter", "pool of workers");
   const hash = (at: number) => catalogue.entries[at]?.hash ?? "";
   const similarities = new Map([
@@ -226,8 +226,9 @@ test("a hybrid score is the mean of both parts; a record without a vector scores
   const hits = await rank(asking("pool"), catalogue, known, createBreathe());
   const byId = new Map(hits.map((hit) => [hit.record.id, hit]));
   const text = catalogue.text.search(["pool"]);
-  expect(byId.get("0")?.score).toBeCloseTo(0.5 * 0.4 + 0.5 * (text.get(0) ?? 0), 6);
-  expect(byId.get("1")).toMatchObject({ score: Math.fround(0.4), textScore: 0 });
+  expect(byId.get("0")?.score).toBeCloseTo(0.6 * 0.4 + 0.4 * (text.get(0) ?? 0), 6);
+  expect(byId.get("1")).toMatchObject({ textScore: 0 });
+  expect(byId.get("1")?.score).toBeCloseTo(0.6 * 0.8, 6);
   expect(byId.get("2")?.score).toBe(byId.get("2")?.textScore);
   expect(byId.get("2")?.vectorScore).toBeUndefined();
 });
@@ -252,7 +253,7 @@ test("of many records the best are the same as if every one were scored", async 
     .map(({ record: { id }, hash }, at) => ({
       id,
       score: Math.fround(
-        (Math.fround(similarities.get(hash) ?? 0) + Math.fround(textScores.get(at) ?? 0)) / 2,
+        0.6 * Math.fround(similarities.get(hash) ?? 0) + 0.4 * Math.fround(textScores.get(at) ?? 0),
       ),
     }))
     .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));

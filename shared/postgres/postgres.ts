@@ -58,6 +58,11 @@ export class Postgres implements Queryable, AsyncDisposable {
       keepAlive: true,
       ...(config.statementTimeoutMs > 0 ? { statement_timeout: config.statementTimeoutMs } : {}),
     });
+    // Between pool and lease, and at its end, nobody else listens to a connection: one that breaks
+    // just then would end the process. Whoever uses it next learns of it.
+    this.#pool.on("connect", (client) => {
+      client.on("error", () => {});
+    });
     // It has left the pool already; the next caller gets a new one.
     this.#pool.on("error", (error) =>
       logger.debug({ err: fromDriver(error) }, "an idle connection broke"),
