@@ -27,6 +27,8 @@ import type {
   DocumentStore,
   DocumentWrite,
   ListQuery,
+  Replacement,
+  ReplacementResult,
   Selection,
   VectorWrite,
 } from "./store.ts";
@@ -75,31 +77,32 @@ export class PostgresDocumentStore implements DocumentStore {
   }
 
   async write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]> {
-    const collection = await this.collection(write.collection, signal);
-    requireModel(collection, write.model);
-    const claims =
-      collection.embeddingModel === undefined &&
-      write.documents.some((one) => one.vector !== undefined);
-    const vectorOid = await this.#database.vectorOid(signal);
-    const once = () =>
-      this.#database.transaction(
-        async (tx) => {
-          if (claims) await this.#claim(tx, write.collection, write.model);
-          return await new DocumentWrites(tx, tenant, vectorOid).run(write.documents);
-        },
-        { signal },
-      );
-    for (let attempt = 1; ; attempt++) {
-      try {
-        // Ids are made before, so that a commit whose answer was lost may be done again.
-        return await withRetry(once, { signal });
-      } catch (error) {
-        // An update met a content that another writer has just stored; the next attempt sees it.
-        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
-          throw error;
-        if (attempt === writeAttempts) throw new WriteConflictError(error);
-        await sleep(Math.random() * attempt * 10, signal);
+    return await this.#writing(write, signal, (tx, vectorOid) =>
+      new DocumentWrites(tx, tenant, vectorOid).run(write.documents),
+    );
+  }
+
+  async replace(
+    tenant: string,
+    { deleteIds, ...write }: Replacement,
+    signal?: AbortSignal,
+  ): Promise<ReplacementResult> {
+    const replace = async (tx: Queryable, vectorOid: number) => {
+      let deleted = 0;
+      if (deleteIds.length > 0) {
+        const { text, parameters } = deleteStatement(tenant, { by: "ids", ids: deleteIds });
+        const { rows } = await tx.query<{ count: string }>(text, parameters.values);
+        deleted = Number(rows[0]?.count ?? 0);
       }
+      const results = await new DocumentWrites(tx, tenant, vectorOid).run(write.documents);
+      if (results.some(isRefusal)) throw new RolledBack(results);
+      return { committed: true, results, deleted };
+    };
+    try {
+      return await this.#writing(write, signal, replace);
+    } catch (error) {
+      if (!(error instanceof RolledBack)) throw error;
+      return { committed: false, results: error.results, deleted: 0 };
     }
   }
 
@@ -194,6 +197,40 @@ export class PostgresDocumentStore implements DocumentStore {
     return await this.#count(deleteStatement(tenant, selection), signal);
   }
 
+  /** Writes documents in one transaction, which is begun anew where another writer was quicker. */
+  async #writing<T>(
+    write: DocumentWrite,
+    signal: AbortSignal | undefined,
+    work: (tx: Queryable, vectorOid: number) => Promise<T>,
+  ): Promise<T> {
+    const collection = await this.collection(write.collection, signal);
+    requireModel(collection, write.model);
+    const claims =
+      collection.embeddingModel === undefined &&
+      write.documents.some((one) => one.vector !== undefined);
+    const vectorOid = await this.#database.vectorOid(signal);
+    const once = () =>
+      this.#database.transaction(
+        async (tx) => {
+          if (claims) await this.#claim(tx, write.collection, write.model);
+          return await work(tx, vectorOid);
+        },
+        { signal },
+      );
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // Ids are made before, so that a commit whose answer was lost may be done again.
+        return await withRetry(once, { signal });
+      } catch (error) {
+        // An update met a content that another writer has just stored; the next attempt sees it.
+        if (!(error instanceof SqlError) || error.sqlState !== sqlStates.uniqueViolation)
+          throw error;
+        if (attempt === writeAttempts) throw new WriteConflictError(error);
+        await sleep(Math.random() * attempt * 10, signal);
+      }
+    }
+  }
+
   /**
    * Makes the collection belong to the write's model, unless it has one by now. The row lock lets
    * one of several first writers through; the others then see its model.
@@ -236,4 +273,19 @@ export class PostgresDocumentStore implements DocumentStore {
     const [row] = await this.#rows<{ count: string }>(statement, signal);
     return BigInt(row?.count ?? 0);
   }
+}
+
+/** Ends the transaction of a replacement of which a document was refused. */
+class RolledBack extends Error {
+  override readonly name = "RolledBack";
+  readonly results: readonly WriteResult[];
+
+  constructor(results: readonly WriteResult[]) {
+    super("a document of the replacement was refused");
+    this.results = results;
+  }
+}
+
+function isRefusal({ outcome }: WriteResult): boolean {
+  return outcome === "duplicate_content";
 }
