@@ -19,9 +19,9 @@ import { reportEvents } from "./ingestion-events.ts";
 import { Ingestions } from "./ingestions.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
-import { PostgresIngestionStore } from "./postgres-store.ts";
+import { PostgresFileStore } from "./postgres-file-store.ts";
+import { PostgresJobStore } from "./postgres-job-store.ts";
 import { Readiness } from "./readiness.ts";
-import type { Owner } from "./store.ts";
 import { GrpcPassageStore } from "./vector-store-client.ts";
 
 export interface IngestionOverrides {
@@ -31,8 +31,6 @@ export interface IngestionOverrides {
   readonly vectorStoreTransport?: Transport;
   /** Pause between two looks at what the process needs; default 2,000 ms. */
   readonly readinessIntervalMs?: number;
-  /** Who this process is to others, where several of them are one process; default `thisProcess()`. */
-  readonly owner?: Owner;
 }
 
 /**
@@ -68,11 +66,11 @@ export async function createApp(
   const metrics = createMetrics(() => ingestions.size);
   opening.defer("metrics", () => metrics[Symbol.dispose]());
   const ingestions = new Ingestions(config, {
-    store: new PostgresIngestionStore(postgres),
+    jobs: new PostgresJobStore(postgres),
+    files: new PostgresFileStore(postgres),
     embedder,
     passages,
     events: reportEvents(logger, metrics),
-    ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
   });
   opening.use("ingestions", ingestions);
   const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {
@@ -92,6 +90,7 @@ export async function createApp(
           knowledgeBase,
           chunkDefaults: config,
           onAnswered: (ms) => metrics.answered(ms),
+          onFault: (error) => logger.error({ err: error }, "an ingestion was not stopped"),
         }),
       ),
     ],
@@ -119,7 +118,7 @@ export async function createApp(
     }),
   );
   readiness.start();
-  ingestions.watchOverOrphans();
+  ingestions.work();
   const open = opening.move();
   return { address: server.address, [Symbol.asyncDispose]: () => open[Symbol.asyncDispose]() };
 }

@@ -8,6 +8,8 @@ export interface Chunk {
   readonly startLine: number;
   /** The line of its last character. */
   readonly endLine: number;
+  /** The headings or symbols that it stands under; "" where there are none. */
+  readonly section: string;
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
@@ -24,7 +26,13 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
   for (const { start, end } of spans) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
-    chunks.set(content, { content, startLine: lines.at(start), endLine: lines.at(end - 1) });
+    const section = "";
+    chunks.set(content, {
+      content,
+      startLine: lines.at(start),
+      endLine: lines.at(end - 1),
+      section,
+    });
   }
   return [...chunks.values()];
 }

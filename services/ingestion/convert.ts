@@ -183,6 +183,10 @@ export function toProgress(view: IngestionView, now = new Date()): IngestionProg
     elapsed: durationFromMs(Math.max(0, elapsedMs)),
     currentFile: view.currentFile,
     message: view.message,
+    slowest: view.slowest ?? "",
+    busy: Object.fromEntries(
+      Object.entries(view.busyMs ?? {}).map(([stage, ms]) => [stage, durationFromMs(Math.round(ms))]),
+    ),
   });
 }
 

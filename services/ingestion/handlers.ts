@@ -22,6 +22,8 @@ export interface HandlerParts {
   readonly knowledgeBase: KnowledgeBase;
   readonly chunkDefaults: ChunkDefaults;
   readonly onAnswered: (ms: number) => void;
+  /** Work of a call that went wrong after the call had ended. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** IngestDocuments and MigrateSessionBuddy are not served yet. */
@@ -31,12 +33,18 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
     async *ingestRepository(request, context) {
       const call = callContext(context);
       const order = parseIngestRepository(request, chunkDefaults);
-      const live = await ingestions.start(workOf(call), order);
-      // Whoever asked for it and left has no more use for it; WatchIngestion is for onlookers.
-      const onAbort = () => live.stop("cancelled", "the call that asked for it was cancelled");
-      call.signal.addEventListener("abort", onAbort, { once: true });
-      if (call.signal.aborted) onAbort();
-      for await (const view of ingestions.follow(workOf(call), live.id)) {
+      const work = workOf(call);
+      const id = await ingestions.start(work, order);
+      if (!request.detached) {
+        // Whoever asked for it and left has no more use for it; WatchIngestion is for onlookers.
+        const why = "the call that asked for it was cancelled";
+        const onAbort = () => {
+          ingestions.stop({ tenant: call.tenant, id }, why).catch(parts.onFault);
+        };
+        call.signal.addEventListener("abort", onAbort, { once: true });
+        if (call.signal.aborted) onAbort();
+      }
+      for await (const view of ingestions.follow(work, id)) {
         yield { progress: toProgress(view) };
       }
     },

@@ -27,7 +27,7 @@ function setUp(passages: readonly Passage[], model = "m", search?: (query: Passa
   const unused = () => Promise.reject(new Error("unused"));
   const store: PassageStore = {
     model: async () => model,
-    upsert: unused,
+    replace: unused,
     delete: unused,
     deleteRepository: unused,
     count: unused,

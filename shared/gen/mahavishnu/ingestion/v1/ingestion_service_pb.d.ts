@@ -65,6 +65,13 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
    * @generated from field: optional int32 chunk_overlap = 6;
    */
   chunkOverlap?: number | undefined;
+
+  /**
+   * The ingestion goes on when this call ends, however it ends; CancelIngestion stops it.
+   *
+   * @generated from field: bool detached = 7;
+   */
+  detached: boolean;
 };
 
 /**
@@ -744,8 +751,11 @@ export declare const IngestionService: GenService<{
    * while it runs; the last message has stage DONE and the status. Fails with INVALID_ARGUMENT,
    * NOT_FOUND or PERMISSION_DENIED where the path cannot be ingested, with ABORTED and reason
    * CONFLICT where the repository is being ingested already: metadata `ingestion_id` names the one
-   * to watch. Single bad files do not fail the call. Cancelling the call, its deadline and a lost
-   * connection stop the ingestion as CancelIngestion does; ingesting again goes on from there.
+   * to watch. Single bad files do not fail the call.
+   * Cancelling the call, its deadline and a lost connection stop the ingestion as CancelIngestion
+   * does, unless `detached` is set; ingesting again goes on from there. A server that stops or dies
+   * ends the call with UNAVAILABLE and does not stop the ingestion: another process, or the next
+   * life of this one, goes on by itself within a minute. WatchIngestion then tells the rest.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.IngestRepository
    */
@@ -785,7 +795,8 @@ export declare const IngestionService: GenService<{
     output: typeof ListIngestionsResponseSchema;
   },
   /**
-   * Streams the progress of an ingestion until it ends, from wherever it is now.
+   * Streams the progress of an ingestion until it ends, from wherever it is now, whichever process
+   * works on it. Ends with UNAVAILABLE where the process that was asked stops: watch it from another.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.WatchIngestion
    */
@@ -795,8 +806,8 @@ export declare const IngestionService: GenService<{
     output: typeof WatchIngestionResponseSchema;
   },
   /**
-   * Stops an ingestion after the batch in flight, and answers when it has ended. What is stored
-   * stays. One that has ended is answered as it is.
+   * Stops an ingestion after the batch in flight, whichever process works on it, and answers when
+   * it has ended. What is stored stays. One that has ended is answered as it is.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.CancelIngestion
    */
