@@ -12,10 +12,12 @@ import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { IngestionConfig } from "./config.ts";
+import { DocumentConverter } from "./document-converter.ts";
+import { DocumentStream } from "./document-stream.ts";
 import { GrpcEmbedder } from "./embedding-client.ts";
 import { createHandlers } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
-import { reportEvents } from "./ingestion-events.ts";
+import { reportEvents, streamEvents } from "./ingestion-events.ts";
 import { Ingestions } from "./ingestions.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
@@ -65,14 +67,22 @@ export async function createApp(
 
   const metrics = createMetrics(() => ingestions.size);
   opening.defer("metrics", () => metrics[Symbol.dispose]());
-  const ingestions = new Ingestions(config, {
-    jobs: new PostgresJobStore(postgres),
-    files: new PostgresFileStore(postgres),
-    embedder,
-    passages,
-    events: reportEvents(logger, metrics),
-  });
+  const stores = { jobs: new PostgresJobStore(postgres), files: new PostgresFileStore(postgres) };
+  const events = reportEvents(logger, metrics);
+  const ingestions = new Ingestions(config, { ...stores, embedder, passages, events });
   opening.use("ingestions", ingestions);
+  const converter = opening.use("document converter", new DocumentConverter());
+  const streamParts = {
+    ...stores,
+    ...{ embedder, passages, converter },
+    ...streamEvents(logger, metrics),
+  };
+  const settings = {
+    include: [],
+    exclude: [],
+    chunkSize: config.chunkSize,
+    chunkOverlap: config.chunkOverlap,
+  };
   const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {
     metrics.wordsOnly();
     logger.warn({ err: error }, "a question is answered by words alone");
@@ -88,6 +98,9 @@ export async function createApp(
         createHandlers({
           ingestions,
           knowledgeBase,
+          openStream: (work, repoId) =>
+            DocumentStream.open(work, repoId, settings, config, streamParts),
+          parallelBatches: config.parallelBatches,
           chunkDefaults: config,
           onAnswered: (ms) => metrics.answered(ms),
           onFault: (error) => logger.error({ err: error }, "an ingestion was not stopped"),

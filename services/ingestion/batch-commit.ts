@@ -15,6 +15,8 @@ const passagesPerRequest = 1_000;
 const bytesPerCall = 8 * 1024 * 1024;
 /** Ids that one write may delete; beyond, the rest is deleted after it. */
 const deletionsPerWrite = 10_000;
+/** Of a SHA-256 in hex. */
+const hashLength = 64;
 /** How often to try again where another writer has the file, or was quicker. */
 const maxRounds = 150;
 const roundPauseMs = 250;
@@ -264,7 +266,7 @@ function newPassage(
       end_line: chunk.endLine,
       language,
       chunk_index: index,
-      file_hash: hash,
+      file_hash: hash.slice(0, hashLength),
       ingestion_id: context.ingestionId,
       ...(chunk.section === "" ? {} : { section: chunk.section }),
       ...(context.commit === undefined ? {} : { commit: context.commit }),

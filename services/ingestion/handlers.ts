@@ -4,15 +4,20 @@ import type { ServiceImpl } from "../../shared/rpc/service.ts";
 import {
   type ChunkDefaults,
   pageTokenOf,
+  parseDocument,
   parseIngestionId,
   parseIngestRepository,
   parseListIngestions,
   parseQuestion,
   parseRepoId,
+  parseStreamRepoId,
+  toDocumentAnswer,
   toIngestion,
   toPassage,
   toProgress,
 } from "./convert.ts";
+import { takeIn } from "./document-intake.ts";
+import type { DocumentStream } from "./document-stream.ts";
 import type { Ingestions } from "./ingestions.ts";
 import type { KnowledgeBase } from "./knowledge-base.ts";
 import type { Work } from "./ports.ts";
@@ -20,15 +25,18 @@ import type { Work } from "./ports.ts";
 export interface HandlerParts {
   readonly ingestions: Ingestions;
   readonly knowledgeBase: KnowledgeBase;
+  readonly openStream: (work: Work, repoId: string) => Promise<DocumentStream>;
+  /** Of one stream of documents, worked on at the same time. */
+  readonly parallelBatches: number;
   readonly chunkDefaults: ChunkDefaults;
   readonly onAnswered: (ms: number) => void;
   /** Work of a call that went wrong after the call had ended. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** IngestDocuments and MigrateSessionBuddy are not served yet. */
+/** MigrateSessionBuddy is not served yet. */
 export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof IngestionService>> {
-  const { ingestions, knowledgeBase, chunkDefaults } = parts;
+  const { ingestions, knowledgeBase, chunkDefaults, openStream } = parts;
   return {
     async *ingestRepository(request, context) {
       const call = callContext(context);
@@ -46,6 +54,34 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
       }
       for await (const view of ingestions.follow(work, id)) {
         yield { progress: toProgress(view) };
+      }
+    },
+
+    async *ingestDocuments(requests, context) {
+      const call = callContext(context);
+      const input = requests[Symbol.asyncIterator]();
+      const first = await input.next();
+      if (first.done) return;
+      const repoId = parseStreamRepoId(first.value);
+      const stream = await openStream(workOf(call), repoId);
+      const incoming = (async function* () {
+        yield parseDocument(first.value, repoId);
+        for (let next = await input.next(); !next.done; next = await input.next()) {
+          yield parseDocument(next.value, repoId);
+        }
+      })();
+      let failure: unknown = new Error("the stream was left");
+      try {
+        const options = { parallelBatches: parts.parallelBatches, stopping: call.stopping };
+        for await (const end of takeIn(incoming, stream, options)) {
+          yield toDocumentAnswer(end);
+        }
+        failure = undefined;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        await stream.close(failure);
       }
     },
 

@@ -1,4 +1,5 @@
 import type { Logger } from "../../shared/logging.ts";
+import type { DocumentStreamParts } from "./document-stream.ts";
 import type { Ingestion } from "./ingestion.ts";
 import type { IngestionEvents } from "./ingestions.ts";
 import type { IngestionMetrics } from "./metrics.ts";
@@ -41,6 +42,22 @@ export function reportEvents(logger: Logger, metrics: IngestionMetrics): Ingesti
     onFileFault: (ingestion, path, error) =>
       logger.error({ ...about(ingestion), path, err: error }, "a file could not be ingested"),
     onSettled: (id) => logger.warn({ ingestion_id: id }, "ended since its process is gone"),
+    onFault: (what, error) => logger.error({ err: error }, what),
+  };
+}
+
+/** The same for streams of documents. */
+export function streamEvents(
+  logger: Logger,
+  metrics: IngestionMetrics,
+): Pick<DocumentStreamParts, "onStored" | "onRetry" | "onDocumentFault" | "onFault"> {
+  return {
+    onStored: (chunks) => metrics.stored(chunks),
+    onRetry: (error, pauseMs) => {
+      metrics.retried(error.facts["dependency"] ?? "unknown");
+      logger.warn({ err: error, pause_ms: pauseMs }, "will try again");
+    },
+    onDocumentFault: (error) => logger.error({ err: error }, "a document could not be ingested"),
     onFault: (what, error) => logger.error({ err: error }, what),
   };
 }

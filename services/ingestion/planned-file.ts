@@ -17,6 +17,7 @@ export interface PlannedChunk extends ChunkRef {
 export interface PlannedFile {
   readonly path: string;
   readonly stamp: FileStamp | undefined;
+  /** SHA-256 of its bytes in hex; a document's is followed by that of what is kept with it. */
   readonly hash: string;
   readonly language: string;
   /** Why nothing is stored of it; undefined where something is. */

@@ -25,6 +25,8 @@ export interface ItemFailure {
   readonly kind: ErrorKind;
   readonly reason: ErrorReasonName;
   readonly message: string;
+  /** The field of the item that is at fault; absent where no single one is. */
+  readonly field?: string | undefined;
 }
 
 /** A vector, or why this text has none. */

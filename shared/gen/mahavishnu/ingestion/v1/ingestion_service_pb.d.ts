@@ -114,28 +114,35 @@ export declare type IngestDocumentsRequest = Message<"mahavishnu.ingestion.v1.In
   repoId: string;
 
   /**
-   * The document's name within the repository, 1 to 1,024 bytes; the same uri replaces.
+   * The document's name within the repository, 1 to 1,024 bytes; the same uri replaces. It is the
+   * `file_path` of the passages.
    *
    * @generated from field: string uri = 2;
    */
   uri: string;
 
   /**
-   * Its bytes, up to 8 MiB.
+   * Its bytes, up to 8 MiB. Empty: removes the document.
    *
    * @generated from field: bytes content = 3;
    */
   content: Uint8Array;
 
   /**
-   * Its media type, such as `text/markdown`. Empty: by the uri's extension, else `text/plain`.
+   * Its media type, such as `text/markdown; charset=utf-8`. Empty: by the uri's extension, else
+   * `text/plain`. Read are `text/plain`, `text/markdown`, `application/json`, code such as
+   * `text/x-python` or `application/typescript`, any other `text/...` as text; `text/html`,
+   * `application/pdf` and Word's `.docx` are converted to text, in which lines are counted then.
+   * Others, and content that is not what it says, are INVALID_ARGUMENT. A document that would take
+   * more than a minute or 512 MiB to convert, a .docx that would unpack to more than 64 MiB, too.
    *
    * @generated from field: string media_type = 4;
    */
   mediaType: string;
 
   /**
-   * Free data, kept with every chunk.
+   * Free data, kept with every chunk, up to 16 KiB as JSON. Names that ingestion itself gives, such
+   * as `file_path`, are its own.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -765,7 +772,15 @@ export declare const IngestionService: GenService<{
     output: typeof IngestRepositoryResponseSchema;
   },
   /**
-   * Ingests documents that the caller sends. Each is answered under its uri after its commit.
+   * Ingests documents that the caller sends, in any number, as one ingestion. Each is answered once
+   * under its uri, after its commit and in any order; a bad one is answered by its error and does
+   * not end the stream. A changed document replaces its passages so that a reader sees the old or
+   * the new; an unchanged one costs a hash; an empty one removes what was stored under its uri. Two
+   * of one uri are taken in as they come. A busy embedder holds the stream back. What was not
+   * answered may be sent again without harm, to any process, which is how to go on after a lost
+   * connection: sending all again is answered as unchanged. Streams may run side by side and beside
+   * the ingestion of a folder; fails with ABORTED, reason CONFLICT, while the repository is deleted,
+   * and where CancelIngestion ends it; with UNAVAILABLE where the process stops.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.IngestDocuments
    */
