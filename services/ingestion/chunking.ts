@@ -1,3 +1,4 @@
+import { Sections } from "./sections.ts";
 import { type SplitOptions, splitText } from "./text-splitter.ts";
 
 /** A piece of a file, as it is embedded and stored. */
@@ -13,7 +14,7 @@ export interface Chunk {
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 1;
+export const chunkingRevision = 2;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
@@ -22,11 +23,12 @@ export const chunkingRevision = 1;
 export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
   const spans = await splitText(text, options);
   const lines = new LineCounter(text);
+  const sections = new Sections(text, options.family);
   const chunks = new Map<string, Chunk>();
   for (const { start, end } of spans) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
-    const section = "";
+    const section = sections.at(firstLineEnd(text, start));
     chunks.set(content, {
       content,
       startLine: lines.at(start),
@@ -35,6 +37,12 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
     });
   }
   return [...chunks.values()];
+}
+
+/** A heading or symbol on a chunk's first line is its own. */
+function firstLineEnd(text: string, start: number): number {
+  const end = text.indexOf("\n", start);
+  return end === -1 ? text.length : end;
 }
 
 /** Numbers of lines by position. */

@@ -17,6 +17,7 @@ import type {
   ListIngestionsRequest,
   PassageSchema,
   QueryKnowledgeBaseRequest,
+  QueryKnowledgeBaseResponseSchema,
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import { codeOfKind } from "../../shared/rpc/errors.ts";
@@ -24,9 +25,10 @@ import type { Incoming } from "./document-intake.ts";
 import type { DocumentEnd } from "./document-stream.ts";
 import type { IngestionStage, IngestionStatus } from "./ingestion.ts";
 import type { IngestionOrder } from "./ingestions.ts";
-import type { Question } from "./knowledge-base.ts";
+import type { Answer, Question } from "./knowledge-base.ts";
 import type { IngestionView } from "./live-ingestion.ts";
-import type { Metadata, Passage } from "./ports.ts";
+import type { AnsweredPassage } from "./passage-groups.ts";
+import type { Metadata } from "./ports.ts";
 import type { IngestionFilter } from "./store.ts";
 
 const maxRepoIdBytes = 256;
@@ -182,7 +184,7 @@ function parsePageToken(token: string): string | undefined {
 
 export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   const violations = new Violations();
-  const { query, repoId, topK, minScore, pathPrefix, language } = request;
+  const { query, repoId, topK, minScore, pathPrefix, language, keepApart, groupByFile } = request;
   violations.require(query.trim() !== "", "query", "is required");
   checkText(violations, "query", query, maxQueryBytes);
   checkText(violations, "repo_id", repoId, maxRepoIdBytes);
@@ -191,7 +193,16 @@ export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   violations.require(topK >= 0 && topK <= 100, "top_k", "must be 1 to 100");
   violations.require(minScore >= 0 && minScore <= 1, "min_score", "must be 0 to 1");
   violations.throwIfAny();
-  return { query, repoId, pathPrefix, language, topK: topK === 0 ? 5 : topK, minScore };
+  return {
+    query,
+    repoId,
+    pathPrefix,
+    language,
+    topK: topK === 0 ? 5 : topK,
+    minScore,
+    keepApart,
+    groupByFile,
+  };
 }
 
 const protoStatus: Readonly<Record<IngestionStatus, ProtoStatus>> = {
@@ -260,10 +271,23 @@ export function toIngestion(view: IngestionView): ProtoIngestion {
   });
 }
 
-export function toPassage(passage: Passage): MessageInitShape<typeof PassageSchema> {
-  const { contentHash: _, createTime, ...same } = passage;
+export function toAnswer(
+  answer: Answer,
+): MessageInitShape<typeof QueryKnowledgeBaseResponseSchema> {
+  if ("passages" in answer) return { passages: answer.passages.map(toPassage) };
+  return {
+    files: answer.files.map(({ passages, ...file }) => ({
+      ...file,
+      passages: passages.map(toPassage),
+    })),
+  };
+}
+
+function toPassage(passage: AnsweredPassage): MessageInitShape<typeof PassageSchema> {
+  const { contentHash: _, index: __, lastIndex: ___, createTime, memoryIds, ...same } = passage;
   return {
     ...same,
+    memoryIds: [...memoryIds],
     ...(createTime === undefined ? {} : { createTime: timestampFromDate(createTime) }),
   };
 }

@@ -11,9 +11,9 @@ import {
   parseQuestion,
   parseRepoId,
   parseStreamRepoId,
+  toAnswer,
   toDocumentAnswer,
   toIngestion,
-  toPassage,
   toProgress,
 } from "./convert.ts";
 import { takeIn } from "./document-intake.ts";
@@ -125,9 +125,9 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
     async queryKnowledgeBase(request, context) {
       const question = parseQuestion(request);
       const begun = performance.now();
-      const passages = await knowledgeBase.ask(workOf(callContext(context)), question);
+      const answer = await knowledgeBase.ask(workOf(callContext(context)), question);
       parts.onAnswered(performance.now() - begun);
-      return { passages: passages.map(toPassage) };
+      return toAnswer(answer);
     },
   };
 }

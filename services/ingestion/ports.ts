@@ -105,6 +105,12 @@ export interface Passage {
   readonly startLine: number;
   readonly endLine: number;
   readonly language: string;
+  /** Which of its file's passages it is, from 0; -1 where that is not known. */
+  readonly index: number;
+  /** "" where it stands under nothing with a name. */
+  readonly section: string;
+  /** "" where none is known. */
+  readonly commit: string;
   readonly createTime: Date | undefined;
 }
 

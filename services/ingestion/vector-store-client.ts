@@ -198,6 +198,9 @@ function passageOf(hit: Hit, document: Document): Passage {
     startLine: lineIn(metadata, "start_line"),
     endLine: lineIn(metadata, "end_line"),
     language: textIn(metadata, "language"),
+    index: indexIn(metadata),
+    section: textIn(metadata, "section"),
+    commit: textIn(metadata, "commit"),
     createTime: document.createTime === undefined ? undefined : timestampDate(document.createTime),
   };
 }
@@ -213,4 +216,9 @@ function lineIn(metadata: JsonObject, key: string): number {
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 2 ** 31
     ? value
     : 0;
+}
+
+function indexIn(metadata: JsonObject): number {
+  const value = metadata["chunk_index"];
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : -1;
 }

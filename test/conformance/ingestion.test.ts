@@ -219,6 +219,28 @@ describeEachStore("ingestion", (_, database) => {
     expect(peers.lastSearch?.mode).toBe(SearchMode.HYBRID);
   });
 
+  it("puts neighbours together, and answers by file where that is asked for", async () => {
+    const chunks = { chunkSize: 64, chunkOverlap: 0 };
+    const parts = ["one", "two", "three"].map(
+      (word) => `# ${word}\n\n${`Needle ${word}. `.repeat(15)}`,
+    );
+    await folder.plant({ "a.md": parts.join("\n\n"), "b.md": "# B\n\nNeedle.\n" });
+    expect((await run(chunks)).chunksStored).toBeGreaterThan(3n);
+    const ask = (request: object) =>
+      service.client.queryKnowledgeBase({ query: "Needle", repoId: "repo", topK: 10, ...request });
+    const { passages } = await ask({});
+    expect(passages.map(({ filePath }) => filePath).sort()).toEqual(["a.md", "b.md"]);
+    const whole = passages.find(({ filePath }) => filePath === "a.md");
+    expect(whole).toMatchObject({ startLine: 1, endLine: 11, section: "one" });
+    expect(whole?.memoryIds.length).toBeGreaterThan(2);
+    const apart = await ask({ keepApart: true });
+    expect(apart.passages.length).toBeGreaterThan(3);
+    expect(apart.passages.map(({ section }) => section)).toContain("three");
+    const { files } = await ask({ groupByFile: true, topK: 1 });
+    expect(files).toHaveLength(1);
+    expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
+  });
+
   it("answers by words alone while embedding is down", async () => {
     await folder.plant({ "a.md": "# Words\n" });
     await run();

@@ -82,7 +82,7 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
   filesFailed: bigint;
 
   /**
-   * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore), `excluded` (built in or
+   * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore or .mahavishnuignore), `excluded` (built in or
    * by the request), `not_included`, `secret`, `generated`, `binary`, `empty`, `too_large`,
    * `symlink`, `special`, `set_aside` (processes died over it in an earlier run). A folder that is passed over counts once.
    *

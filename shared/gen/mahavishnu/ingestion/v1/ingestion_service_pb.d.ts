@@ -45,7 +45,7 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
 
   /**
    * No files that match one of these patterns (.gitignore syntax), beside the built-in exclusions
-   * and those of .gitignore files. Up to 1,000 of up to 1,024 bytes.
+   * and those of .gitignore and .mahavishnuignore files. Up to 1,000 of up to 1,024 bytes.
    *
    * @generated from field: repeated string exclude = 4;
    */
@@ -478,6 +478,21 @@ export declare type QueryKnowledgeBaseRequest = Message<"mahavishnu.ingestion.v1
    * @generated from field: string language = 6;
    */
   language: string;
+
+  /**
+   * Answer by file: `top_k` files, best first, each with its passages in the order of lines.
+   *
+   * @generated from field: bool group_by_file = 7;
+   */
+  groupByFile: boolean;
+
+  /**
+   * Answer passages as they are stored. Default: those of one file that touch or overlap are one,
+   * with the score of the best of them; `top_k` counts what is answered.
+   *
+   * @generated from field: bool keep_apart = 8;
+   */
+  keepApart: boolean;
 };
 
 /**
@@ -493,11 +508,18 @@ export declare const QueryKnowledgeBaseRequestSchema: GenMessage<QueryKnowledgeB
  */
 export declare type QueryKnowledgeBaseResponse = Message<"mahavishnu.ingestion.v1.QueryKnowledgeBaseResponse"> & {
   /**
-   * Best first; no passage twice.
+   * Best first; no passage twice. Empty with `group_by_file`.
    *
    * @generated from field: repeated mahavishnu.ingestion.v1.Passage passages = 1;
    */
   passages: Passage[];
+
+  /**
+   * Best first. Empty without `group_by_file`.
+   *
+   * @generated from field: repeated mahavishnu.ingestion.v1.FilePassages files = 2;
+   */
+  files: FilePassages[];
 };
 
 /**
@@ -507,13 +529,54 @@ export declare type QueryKnowledgeBaseResponse = Message<"mahavishnu.ingestion.v
 export declare const QueryKnowledgeBaseResponseSchema: GenMessage<QueryKnowledgeBaseResponse>;
 
 /**
+ * What was found in one file.
+ *
+ * @generated from message mahavishnu.ingestion.v1.FilePassages
+ */
+export declare type FilePassages = Message<"mahavishnu.ingestion.v1.FilePassages"> & {
+  /**
+   * The repository.
+   *
+   * @generated from field: string repo_id = 1;
+   */
+  repoId: string;
+
+  /**
+   * The file's path within the repository.
+   *
+   * @generated from field: string file_path = 2;
+   */
+  filePath: string;
+
+  /**
+   * The score of its best passage.
+   *
+   * @generated from field: float score = 3;
+   */
+  score: number;
+
+  /**
+   * By line; at most 50 of them.
+   *
+   * @generated from field: repeated mahavishnu.ingestion.v1.Passage passages = 4;
+   */
+  passages: Passage[];
+};
+
+/**
+ * Describes the message mahavishnu.ingestion.v1.FilePassages.
+ * Use `create(FilePassagesSchema)` to create a new message.
+ */
+export declare const FilePassagesSchema: GenMessage<FilePassages>;
+
+/**
  * A passage of a document.
  *
  * @generated from message mahavishnu.ingestion.v1.Passage
  */
 export declare type Passage = Message<"mahavishnu.ingestion.v1.Passage"> & {
   /**
-   * The memory's id.
+   * The memory's id; of several that were put together, the best one's.
    *
    * @generated from field: string id = 1;
    */
@@ -574,6 +637,28 @@ export declare type Passage = Message<"mahavishnu.ingestion.v1.Passage"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 9;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * The headings or symbols that it stands under, such as `Guide > Setup` or `Cache > get`. Empty:
+   * none.
+   *
+   * @generated from field: string section = 10;
+   */
+  section: string;
+
+  /**
+   * The commit that was checked out when it was stored. Empty: none.
+   *
+   * @generated from field: string commit = 11;
+   */
+  commit: string;
+
+  /**
+   * The ids of the memories that it was put together from, by line; one at least.
+   *
+   * @generated from field: repeated string memory_ids = 12;
+   */
+  memoryIds: string[];
 };
 
 /**
