@@ -13,21 +13,24 @@ import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { IngestionConfig } from "./config.ts";
+import { DocumentConverter } from "./document-converter.ts";
+import { DocumentStream } from "./document-stream.ts";
 import { GrpcEmbedder } from "./embedding-client.ts";
 import { createHandlers } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
-import { reportEvents } from "./ingestion-events.ts";
+import { reportEvents, streamEvents } from "./ingestion-events.ts";
 import { Ingestions } from "./ingestions.ts";
 import { KnowledgeBase } from "./knowledge-base.ts";
 import { createMetrics } from "./metrics.ts";
 import { GrpcMemoryTarget } from "./migration/memory-store-client.ts";
 import { reportMigrations } from "./migration/migration-events.ts";
 import { Migrations } from "./migration/migrations.ts";
+import type { Owner } from "./migration/owner.ts";
 import { PostgresMigrationStore } from "./migration/postgres-migration-store.ts";
 import { GrpcRecordSource } from "./migration/session-buddy-client.ts";
-import { PostgresIngestionStore } from "./postgres-store.ts";
+import { PostgresFileStore } from "./postgres-file-store.ts";
+import { PostgresJobStore } from "./postgres-job-store.ts";
 import { Readiness } from "./readiness.ts";
-import type { Owner } from "./store.ts";
 import { GrpcPassageStore } from "./vector-store-client.ts";
 
 export interface IngestionOverrides {
@@ -38,7 +41,7 @@ export interface IngestionOverrides {
   readonly sessionBuddyTransport?: Transport;
   /** Pause between two looks at what the process needs; default 2,000 ms. */
   readonly readinessIntervalMs?: number;
-  /** Who this process is to others, where several of them are one process; default `thisProcess()`. */
+  /** Who this process is to other migrations, where several of them are one process. */
   readonly owner?: Owner;
 }
 
@@ -77,14 +80,22 @@ export async function createApp(
 
   const metrics = createMetrics(() => ingestions.size);
   opening.defer("metrics", () => metrics[Symbol.dispose]());
-  const ingestions = new Ingestions(config, {
-    store: new PostgresIngestionStore(postgres),
-    embedder,
-    passages,
-    events: reportEvents(logger, metrics),
-    ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
-  });
+  const stores = { jobs: new PostgresJobStore(postgres), files: new PostgresFileStore(postgres) };
+  const events = reportEvents(logger, metrics);
+  const ingestions = new Ingestions(config, { ...stores, embedder, passages, events });
   opening.use("ingestions", ingestions);
+  const converter = opening.use("document converter", new DocumentConverter());
+  const streamParts = {
+    ...stores,
+    ...{ embedder, passages, converter },
+    ...streamEvents(logger, metrics),
+  };
+  const settings = {
+    include: [],
+    exclude: [],
+    chunkSize: config.chunkSize,
+    chunkOverlap: config.chunkOverlap,
+  };
   const migrations = new Migrations(config, {
     store: new PostgresMigrationStore(postgres),
     source: new GrpcRecordSource(createClient(SessionBuddyService, sessionBuddy)),
@@ -111,8 +122,12 @@ export async function createApp(
           ingestions,
           knowledgeBase,
           migrations,
+          openStream: (work, repoId) =>
+            DocumentStream.open(work, repoId, settings, config, streamParts),
+          parallelBatches: config.parallelBatches,
           chunkDefaults: config,
           onAnswered: (ms) => metrics.answered(ms),
+          onFault: (error) => logger.error({ err: error }, "an ingestion was not stopped"),
         }),
       ),
     ],
@@ -141,7 +156,7 @@ export async function createApp(
     }),
   );
   readiness.start();
-  ingestions.watchOverOrphans();
+  ingestions.work();
   const open = opening.move();
   return { address: server.address, [Symbol.asyncDispose]: () => open[Symbol.asyncDispose]() };
 }

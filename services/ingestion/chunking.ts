@@ -1,3 +1,4 @@
+import { Sections } from "./sections.ts";
 import { type SplitOptions, splitText } from "./text-splitter.ts";
 
 /** A piece of a file, as it is embedded and stored. */
@@ -8,10 +9,12 @@ export interface Chunk {
   readonly startLine: number;
   /** The line of its last character. */
   readonly endLine: number;
+  /** The headings or symbols that it stands under; "" where there are none. */
+  readonly section: string;
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 1;
+export const chunkingRevision = 2;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
@@ -20,13 +23,26 @@ export const chunkingRevision = 1;
 export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
   const spans = await splitText(text, options);
   const lines = new LineCounter(text);
+  const sections = new Sections(text, options.family);
   const chunks = new Map<string, Chunk>();
   for (const { start, end } of spans) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
-    chunks.set(content, { content, startLine: lines.at(start), endLine: lines.at(end - 1) });
+    const section = sections.at(firstLineEnd(text, start));
+    chunks.set(content, {
+      content,
+      startLine: lines.at(start),
+      endLine: lines.at(end - 1),
+      section,
+    });
   }
   return [...chunks.values()];
+}
+
+/** A heading or symbol on a chunk's first line is its own. */
+function firstLineEnd(text: string, start: number): number {
+  const end = text.indexOf("\n", start);
+  return end === -1 ? text.length : end;
 }
 
 /** Numbers of lines by position. */

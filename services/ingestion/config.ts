@@ -72,9 +72,16 @@ export const ingestionSettings = {
   ),
   parallelIngestions: setting(
     "MAHAVISHNU_INGESTION_PARALLEL_INGESTIONS",
-    kinds.integer(1, 64).default(2),
-    "Ingestions that run at the same time; more wait",
+    kinds.integer(0, 64).default(2),
+    "Ingestions that a process works on at the same time; more wait, and 0 leaves all to others",
     "ingestion.parallel_ingestions",
+  ),
+  leaseMs: setting(
+    "MAHAVISHNU_INGESTION_LEASE_MS",
+    kinds.integer(2_000, 600_000).default(30_000),
+    "How long after the last sign of life of a process others take its ingestions over, in " +
+      "milliseconds",
+    "ingestion.lease_ms",
   ),
   patienceMs: setting(
     "MAHAVISHNU_INGESTION_PATIENCE_MS",

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Violations } from "../../shared/errors.ts";
+import { InvalidRequestError, Violations } from "../../shared/errors.ts";
 import {
   type IngestionProgress,
   IngestionProgressSchema,
@@ -11,18 +11,24 @@ import {
   IngestionStatus as ProtoStatus,
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import type {
+  IngestDocumentsRequest,
+  IngestDocumentsResponseSchema,
   IngestRepositoryRequest,
   ListIngestionsRequest,
   PassageSchema,
   QueryKnowledgeBaseRequest,
+  QueryKnowledgeBaseResponseSchema,
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import { codeOfKind } from "../../shared/rpc/errors.ts";
+import type { Incoming } from "./document-intake.ts";
+import type { DocumentEnd } from "./document-stream.ts";
 import type { IngestionStage, IngestionStatus } from "./ingestion.ts";
 import type { IngestionOrder } from "./ingestions.ts";
-import type { Question } from "./knowledge-base.ts";
+import type { Answer, Question } from "./knowledge-base.ts";
 import type { IngestionView } from "./live-ingestion.ts";
-import type { Passage } from "./ports.ts";
+import type { AnsweredPassage } from "./passage-groups.ts";
+import type { Metadata } from "./ports.ts";
 import type { IngestionFilter } from "./store.ts";
 
 const maxRepoIdBytes = 256;
@@ -32,6 +38,10 @@ const maxPatternBytes = 1_024;
 const maxQueryBytes = 32 * 1024;
 const maxLanguageBytes = 64;
 const maxIdBytes = 256;
+const maxUriBytes = 1_024;
+const maxMediaTypeBytes = 256;
+const maxDocumentBytes = 8 * 1024 * 1024;
+const maxMetadataBytes = 16 * 1024;
 
 export interface ChunkDefaults {
   readonly chunkSize: number;
@@ -83,6 +93,52 @@ function checkText(violations: Violations, field: string, text: string, maxBytes
   violations.require(!text.includes("\0"), field, "must not contain NUL");
 }
 
+/** The repository of a stream of documents, as its first message names it. */
+export function parseStreamRepoId(first: IngestDocumentsRequest): string {
+  return parseRepoId(first.repoId);
+}
+
+/** A document of a stream, or what is wrong with it. */
+export function parseDocument(request: IngestDocumentsRequest, repoId: string): Incoming {
+  const violations = new Violations();
+  const { uri, content, mediaType, metadata = {} } = request;
+  if (violations.require(uri !== "", "uri", "is required")) {
+    checkText(violations, "uri", uri, maxUriBytes);
+  }
+  violations.require(
+    request.repoId === "" || request.repoId === repoId,
+    "repo_id",
+    "must be empty or that of the stream's first message",
+  );
+  violations.require(
+    content.length <= maxDocumentBytes,
+    "content",
+    `at most ${maxDocumentBytes} bytes`,
+  );
+  checkText(violations, "media_type", mediaType, maxMediaTypeBytes);
+  const json = JSON.stringify(metadata);
+  violations.require(
+    Buffer.byteLength(json) <= maxMetadataBytes,
+    "metadata",
+    `at most ${maxMetadataBytes} bytes as JSON`,
+  );
+  violations.require(!json.includes("\\u0000"), "metadata", "must not contain NUL");
+  if (violations.list.length > 0) return { uri, error: new InvalidRequestError(violations.list) };
+  return { document: { uri, content, mediaType, metadata: metadata as Metadata } };
+}
+
+export function toDocumentAnswer({
+  uri,
+  end,
+}: DocumentEnd): MessageInitShape<typeof IngestDocumentsResponseSchema> {
+  if (!("failure" in end)) {
+    return { uri, chunksStored: end.stored, chunksUnchanged: end.unchanged };
+  }
+  const { kind, reason, message, field = "" } = end.failure;
+  const error = { code: codeOfKind[kind], reason: ErrorReason[reason], message, field };
+  return { uri, error };
+}
+
 export function parseIngestionId(id: string): string {
   return parseRequired("ingestion_id", id, maxIdBytes);
 }
@@ -128,7 +184,7 @@ function parsePageToken(token: string): string | undefined {
 
 export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   const violations = new Violations();
-  const { query, repoId, topK, minScore, pathPrefix, language } = request;
+  const { query, repoId, topK, minScore, pathPrefix, language, keepApart, groupByFile } = request;
   violations.require(query.trim() !== "", "query", "is required");
   checkText(violations, "query", query, maxQueryBytes);
   checkText(violations, "repo_id", repoId, maxRepoIdBytes);
@@ -137,7 +193,16 @@ export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   violations.require(topK >= 0 && topK <= 100, "top_k", "must be 1 to 100");
   violations.require(minScore >= 0 && minScore <= 1, "min_score", "must be 0 to 1");
   violations.throwIfAny();
-  return { query, repoId, pathPrefix, language, topK: topK === 0 ? 5 : topK, minScore };
+  return {
+    query,
+    repoId,
+    pathPrefix,
+    language,
+    topK: topK === 0 ? 5 : topK,
+    minScore,
+    keepApart,
+    groupByFile,
+  };
 }
 
 const protoStatus: Readonly<Record<IngestionStatus, ProtoStatus>> = {
@@ -183,6 +248,13 @@ export function toProgress(view: IngestionView, now = new Date()): IngestionProg
     elapsed: durationFromMs(Math.max(0, elapsedMs)),
     currentFile: view.currentFile,
     message: view.message,
+    slowest: view.slowest ?? "",
+    busy: Object.fromEntries(
+      Object.entries(view.busyMs ?? {}).map(([stage, ms]) => [
+        stage,
+        durationFromMs(Math.round(ms)),
+      ]),
+    ),
   });
 }
 
@@ -199,10 +271,23 @@ export function toIngestion(view: IngestionView): ProtoIngestion {
   });
 }
 
-export function toPassage(passage: Passage): MessageInitShape<typeof PassageSchema> {
-  const { contentHash: _, createTime, ...same } = passage;
+export function toAnswer(
+  answer: Answer,
+): MessageInitShape<typeof QueryKnowledgeBaseResponseSchema> {
+  if ("passages" in answer) return { passages: answer.passages.map(toPassage) };
+  return {
+    files: answer.files.map(({ passages, ...file }) => ({
+      ...file,
+      passages: passages.map(toPassage),
+    })),
+  };
+}
+
+function toPassage(passage: AnsweredPassage): MessageInitShape<typeof PassageSchema> {
+  const { contentHash: _, index: __, lastIndex: ___, createTime, memoryIds, ...same } = passage;
   return {
     ...same,
+    memoryIds: [...memoryIds],
     ...(createTime === undefined ? {} : { createTime: timestampFromDate(createTime) }),
   };
 }

@@ -34,8 +34,7 @@ export type FileText =
 export function textOf(file: Pick<SourceFile, "path" | "bytes">): FileText {
   const decoded = decode(file.bytes);
   if (decoded === undefined) return { kind: "skipped", reason: "binary" };
-  // Lines are counted by one character; NUL is refused by PostgreSQL.
-  const text = decoded.replaceAll("\0", "").replace(/\r\n?/g, "\n");
+  const text = plainLines(decoded);
   const language = languageOf(file.path) ?? plainText;
   if (text.trim() === "") return { kind: "skipped", reason: "empty" };
   if (holdsPrivateKey(text)) return { kind: "skipped", reason: "secret" };
@@ -43,11 +42,16 @@ export function textOf(file: Pick<SourceFile, "path" | "bytes">): FileText {
   return { kind: "text", text, language };
 }
 
+/** Lines are counted by one character; NUL is refused by PostgreSQL. */
+export function plainLines(text: string): string {
+  return text.replaceAll("\0", "").replace(/\r\n?/g, "\n");
+}
+
 /**
  * Decodes by byte order mark, else as UTF-8, else as windows-1252, which old Western sources are in
  * and which keeps every word that is ASCII. Undefined where the bytes are no text.
  */
-function decode(bytes: Buffer): string | undefined {
+export function decode(bytes: Buffer): string | undefined {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
   if (isBinaryFileSync(bytes, { size: bytes.length })) return undefined;

@@ -4,15 +4,20 @@ import type { ServiceImpl } from "../../shared/rpc/service.ts";
 import {
   type ChunkDefaults,
   pageTokenOf,
+  parseDocument,
   parseIngestionId,
   parseIngestRepository,
   parseListIngestions,
   parseQuestion,
   parseRepoId,
+  parseStreamRepoId,
+  toAnswer,
+  toDocumentAnswer,
   toIngestion,
-  toPassage,
   toProgress,
 } from "./convert.ts";
+import { takeIn } from "./document-intake.ts";
+import type { DocumentStream } from "./document-stream.ts";
 import type { Ingestions } from "./ingestions.ts";
 import type { KnowledgeBase } from "./knowledge-base.ts";
 import { parseMigration, toMigrationProgress } from "./migration/convert.ts";
@@ -23,24 +28,62 @@ export interface HandlerParts {
   readonly ingestions: Ingestions;
   readonly knowledgeBase: KnowledgeBase;
   readonly migrations: Migrations;
+  readonly openStream: (work: Work, repoId: string) => Promise<DocumentStream>;
+  /** Of one stream of documents, worked on at the same time. */
+  readonly parallelBatches: number;
   readonly chunkDefaults: ChunkDefaults;
   readonly onAnswered: (ms: number) => void;
+  /** Work of a call that went wrong after the call had ended. */
+  readonly onFault: (error: unknown) => void;
 }
 
-/** IngestDocuments is not served yet. */
 export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof IngestionService>> {
-  const { ingestions, knowledgeBase, migrations, chunkDefaults } = parts;
+  const { ingestions, knowledgeBase, migrations, chunkDefaults, openStream } = parts;
   return {
     async *ingestRepository(request, context) {
       const call = callContext(context);
       const order = parseIngestRepository(request, chunkDefaults);
-      const live = await ingestions.start(workOf(call), order);
-      // Whoever asked for it and left has no more use for it; WatchIngestion is for onlookers.
-      const onAbort = () => live.stop("cancelled", "the call that asked for it was cancelled");
-      call.signal.addEventListener("abort", onAbort, { once: true });
-      if (call.signal.aborted) onAbort();
-      for await (const view of ingestions.follow(workOf(call), live.id)) {
+      const work = workOf(call);
+      const id = await ingestions.start(work, order);
+      if (!request.detached) {
+        // Whoever asked for it and left has no more use for it; WatchIngestion is for onlookers.
+        const why = "the call that asked for it was cancelled";
+        const onAbort = () => {
+          ingestions.stop({ tenant: call.tenant, id }, why).catch(parts.onFault);
+        };
+        call.signal.addEventListener("abort", onAbort, { once: true });
+        if (call.signal.aborted) onAbort();
+      }
+      for await (const view of ingestions.follow(work, id)) {
         yield { progress: toProgress(view) };
+      }
+    },
+
+    async *ingestDocuments(requests, context) {
+      const call = callContext(context);
+      const input = requests[Symbol.asyncIterator]();
+      const first = await input.next();
+      if (first.done) return;
+      const repoId = parseStreamRepoId(first.value);
+      const stream = await openStream(workOf(call), repoId);
+      const incoming = (async function* () {
+        yield parseDocument(first.value, repoId);
+        for (let next = await input.next(); !next.done; next = await input.next()) {
+          yield parseDocument(next.value, repoId);
+        }
+      })();
+      let failure: unknown = new Error("the stream was left");
+      try {
+        const options = { parallelBatches: parts.parallelBatches, stopping: call.stopping };
+        for await (const end of takeIn(incoming, stream, options)) {
+          yield toDocumentAnswer(end);
+        }
+        failure = undefined;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        await stream.close(failure);
       }
     },
 
@@ -84,9 +127,9 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
     async queryKnowledgeBase(request, context) {
       const question = parseQuestion(request);
       const begun = performance.now();
-      const passages = await knowledgeBase.ask(workOf(callContext(context)), question);
+      const answer = await knowledgeBase.ask(workOf(callContext(context)), question);
       parts.onAnswered(performance.now() - begun);
-      return { passages: passages.map(toPassage) };
+      return toAnswer(answer);
     },
 
     async *migrateSessionBuddy(request, context) {

@@ -4,7 +4,10 @@ import { readRegularFile } from "./regular-file.ts";
 
 const maxIgnoreFileBytes = 1024 * 1024;
 
-/** Rules of one .gitignore, for paths below its folder. */
+/** Of one folder, in the order in which they are read: the last that says something decides. */
+const ignoreFiles = [".gitignore", ".mahavishnuignore"];
+
+/** Rules of one folder's ignore files, for paths below it. */
 interface Layer {
   /** The folder, relative to the top of the walk: "", or a path that ends with a slash. */
   readonly base: string;
@@ -12,8 +15,10 @@ interface Layer {
 }
 
 /**
- * The .gitignore files that hold for a folder: its own and those above it. As in git, the nearest
- * file that says something about a path decides, and what is below an ignored folder stays ignored.
+ * The .gitignore and .mahavishnuignore files that hold for a folder: its own and those above it. As
+ * in git, the nearest file that says something about a path decides, and what is below an ignored
+ * folder stays ignored; of one folder, .mahavishnuignore decides, so that it may take in again what
+ * git leaves out.
  */
 export class IgnoreRules {
   /** Nearest first. */
@@ -28,9 +33,13 @@ export class IgnoreRules {
 
   static readonly none = new IgnoreRules([], "");
 
-  /** These rules and those of a folder's own .gitignore, which stands at `top`/`folder`. */
+  /** These rules and those of a folder's own ignore files, which stand at `top`/`folder`. */
   async within(top: string, folder: string): Promise<IgnoreRules> {
-    return this.with(folder, await readIgnoreFile(join(top, folder, ".gitignore")));
+    const texts = await Promise.all(
+      ignoreFiles.map((name) => readIgnoreFile(join(top, folder, name))),
+    );
+    const given = texts.filter((text) => text !== undefined);
+    return this.with(folder, given.length === 0 ? undefined : given.join("\n"));
   }
 
   with(folder: string, patterns: string | undefined): IgnoreRules {

@@ -1,62 +1,30 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { type AllowedRoots, resolveAllowedPath } from "../../shared/allowed-path.ts";
+import { resolveAllowedPath } from "../../shared/allowed-path.ts";
 import {
   DependencyUnavailableError,
-  DomainError,
+  type DomainError,
   InvalidRequestError,
 } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
-import { sleep } from "../../shared/lifecycle.ts";
 import { IngestionNotFoundError, RepositoryBusyError } from "./errors.ts";
-import { hasEnded, type Ingestion, type IngestionSettings, noProgress } from "./ingestion.ts";
-import { IngestionRun, type RunOptions, type RunParts } from "./ingestion-run.ts";
-import { type IngestionView, LiveIngestion, StopRequest } from "./live-ingestion.ts";
-import { isOrphan, thisProcess } from "./owner.ts";
-import { patiently } from "./patience.ts";
-import type { Embedder, PassageStore, Work } from "./ports.ts";
-import type {
-  IngestionFilter,
-  IngestionKey,
-  IngestionStore,
-  Owner,
-  RunningIngestion,
-} from "./store.ts";
-import { Turns } from "./turns.ts";
+import { HeldLease } from "./held-lease.ts";
+import { hasEnded, type IngestionSettings, noProgress } from "./ingestion.ts";
+import {
+  type IngestionEvents,
+  JobWorker,
+  type WorkerOptions,
+  type WorkerParts,
+} from "./job-worker.ts";
+import { type IngestionView, viewOfRecord } from "./live-ingestion.ts";
+import type { Work } from "./ports.ts";
+import { StopRequest } from "./stop-request.ts";
+import type { IngestionFilter, IngestionKey } from "./store.ts";
 
-const beatMs = 1_000;
-const sweepMs = 5_000;
+export type { IngestionEvents };
+
 /** How often a follower is told; the contract promises every second. */
 const tellMs = 500;
-/** How long the end of an ingestion may wait for the database to take it. */
-const endPatienceMs = 15_000;
-
-const interruptedMessage = "interrupted; run it again: it continues where it stopped";
-
-export interface IngestionsOptions extends RunOptions {
-  readonly roots: AllowedRoots;
-  /** Ingestions that run at the same time; more wait as pending. */
-  readonly parallelIngestions: number;
-}
-
-/** What the world may want to know; nothing of what is in files. */
-export interface IngestionEvents {
-  onStart(ingestion: Ingestion): void;
-  onEnd(ingestion: Ingestion, error: unknown): void;
-  onRetry(ingestion: Ingestion, error: DomainError, pauseMs: number): void;
-  onStored(chunks: number): void;
-  onFileFault(ingestion: Ingestion, path: string, error: unknown): void;
-  /** An ingestion was found in progress whose process is gone. */
-  onOrphan(id: string): void;
-  onFault(what: string, error: unknown): void;
-}
-
-export interface IngestionsParts {
-  readonly store: IngestionStore;
-  readonly embedder: Embedder;
-  readonly passages: PassageStore;
-  readonly events: IngestionEvents;
-  readonly owner?: Owner;
-}
+/** How often to look whether another process has stopped what it was asked to. */
+const cancelLookMs = 200;
 
 export interface IngestionOrder {
   readonly path: string;
@@ -66,128 +34,105 @@ export interface IngestionOrder {
 }
 
 /**
- * The ingestions of this process: starts, follows and stops them, and lays those to rest whose
- * process died. What is recorded is shared: any process can tell of any ingestion and cancel it.
+ * The ingestions of all processes: starts, follows and stops them. Whichever process is asked, the
+ * record is shared; those that this process works on are followed at first hand.
  */
 export class Ingestions implements AsyncDisposable {
-  readonly #options: IngestionsOptions;
-  readonly #parts: IngestionsParts;
-  readonly #owner: Owner;
-  readonly #live = new Map<string, LiveIngestion>();
-  /** Ids of records that this process answers for; any other of its own is a leftover. */
-  readonly #held = new Set<string>();
-  readonly #turns: Turns;
+  readonly #options: WorkerOptions;
+  readonly #parts: WorkerParts;
+  readonly #worker: JobWorker;
   readonly #closing = new AbortController();
-  #sweeping: Promise<void> = Promise.resolve();
 
-  constructor(options: IngestionsOptions, parts: IngestionsParts) {
+  constructor(options: WorkerOptions, parts: WorkerParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#turns = new Turns(options.parallelIngestions);
-    this.#owner = parts.owner ?? thisProcess();
+    this.#worker = new JobWorker(options, parts);
   }
 
-  /** How many run in this process, waiting ones included. */
+  /** How many this process works on. */
   get size(): number {
-    return this.#live.size;
+    return this.#worker.size;
   }
 
-  /** Lays dead ingestions to rest, now and from time to time. */
-  watchOverOrphans(): void {
-    const { signal } = this.#closing;
-    this.#sweeping = (async () => {
-      while (!signal.aborted) {
-        await this.#sweep(signal).catch((error: unknown) => {
-          if (!signal.aborted) this.#parts.events.onFault("looking for orphans failed", error);
-        });
-        await delay(sweepMs, undefined, { signal }).catch(() => {});
-      }
-    })();
+  /** Begins to work on what waits. */
+  work(): void {
+    this.#worker.start();
   }
 
   /**
-   * Starts an ingestion and returns at once. Throws PathRefusedError, RepositoryBusyError where the
-   * repository is being ingested, InvalidRequestError where a folder's name would be taken for
-   * another folder's repository.
+   * Records an ingestion, which then waits for a process that has time, and returns its id. Throws
+   * PathRefusedError, RepositoryBusyError where the repository is being ingested,
+   * InvalidRequestError where a folder's name would be taken for another folder's repository.
    */
-  async start(work: Work, order: IngestionOrder): Promise<LiveIngestion> {
+  async start(work: Work, order: IngestionOrder): Promise<string> {
     this.#throwIfClosing();
     const path = await resolveAllowedPath(order.path, this.#options.roots, "folder");
     const repoId = order.repoId === "" ? await this.#nameOf(work, path) : order.repoId;
     const { settings } = order;
     const id = newId();
-    const { tenant } = work;
-    await this.#create({ tenant, repoId, id, path, settings }, work.signal);
-    const live = new LiveIngestion(tenant, {
-      id,
-      repoId,
-      path,
-      settings,
-      status: "pending",
-      progress: noProgress,
-      message: "",
-      createTime: new Date(),
-      startTime: undefined,
-      endTime: undefined,
-    });
-    this.#live.set(id, live);
-    void this.#conduct(live);
-    return live;
+    const job = { tenant: work.tenant, repoId, id, kind: "folder", path, settings } as const;
+    const other = await this.#parts.jobs.create(job, work.signal);
+    if (other !== undefined) throw new RepositoryBusyError(repoId, other);
+    this.#worker.wake();
+    return id;
   }
 
-  /** Where it runs in this process the newest figures, else the recorded ones. */
-  async get(work: Work, id: string): Promise<IngestionView> {
-    const live = this.#liveOf(work.tenant, id);
+  /** Where this process works on it the newest figures, else the recorded ones. */
+  async get({ tenant, signal }: Work, id: string): Promise<IngestionView> {
+    const live = this.#worker.live({ tenant, id });
     if (live !== undefined) return live.view();
-    const recorded = await this.#parts.store.get({ tenant: work.tenant, id }, work.signal);
+    const recorded = await this.#parts.jobs.get({ tenant, id }, signal);
     if (recorded === undefined) throw new IngestionNotFoundError(id);
-    return { ...recorded, currentFile: "" };
+    return viewOfRecord(recorded);
   }
 
-  async list(work: Work, filter: IngestionFilter): Promise<readonly IngestionView[]> {
-    const recorded = await this.#parts.store.list(work.tenant, filter, work.signal);
+  async list({ tenant, signal }: Work, filter: IngestionFilter): Promise<readonly IngestionView[]> {
+    const recorded = await this.#parts.jobs.list(tenant, filter, signal);
     return recorded.map((one) => {
-      const live = hasEnded(one.status) ? undefined : this.#liveOf(work.tenant, one.id);
-      return live?.view() ?? { ...one, currentFile: "" };
+      const live = this.#worker.live({ tenant, id: one.id });
+      return hasEnded(one.status) || live === undefined ? viewOfRecord(one) : live.view();
     });
   }
 
   /**
    * How an ingestion is, now, with every change of stage and at least every second, until it has
-   * ended; a slow reader gets fewer, newer figures. Where the process stops that has to tell,
-   * followers of other processes' ingestions get DependencyUnavailableError.
+   * ended; a slow reader gets fewer, newer figures. Where this process stops before that, followers
+   * get DependencyUnavailableError: another process can tell them the rest.
    */
   async *follow(work: Work, id: string): AsyncGenerator<IngestionView> {
-    const signal = AbortSignal.any([work.signal, this.#closing.signal]);
-    for (;;) {
-      const live = this.#liveOf(work.tenant, id);
+    const key = { tenant: work.tenant, id };
+    for (let last = this.#worker.live(key); ; ) {
+      const live = this.#worker.live(key) ?? (last?.hasEnded ? last : undefined);
+      last = live;
       const changed = live?.changed(tellMs, work.signal);
       // Where the reader is slow or leaves, nobody waits for this one.
       changed?.catch(() => {});
-      const view = await this.get(work, id);
+      const view = live?.view() ?? (await this.get(work, id));
       yield view;
       if (hasEnded(view.status)) return;
-      if (changed !== undefined) await changed;
-      else {
-        await sleep(tellMs, signal).catch((error: unknown) => {
-          work.signal.throwIfAborted();
-          throw new DependencyUnavailableError("ingestion", "this process is stopping", error);
-        });
-      }
+      await (changed ?? this.#pause(work, tellMs));
     }
   }
 
   /** Stops an ingestion, here or in another process, and waits until it has ended. */
   async cancel(work: Work, id: string): Promise<IngestionView> {
-    const key = { tenant: work.tenant, id };
-    const found = await this.get(work, id);
-    if (hasEnded(found.status)) return found;
-    const live = this.#liveOf(work.tenant, id);
-    if (live === undefined) await this.#parts.store.requestCancel(key, work.signal);
-    else live.stop("cancelled", "cancelled");
-    let last = found;
-    for await (const view of this.follow(work, id)) last = view;
-    return last;
+    let view = await this.get(work, id);
+    while (!hasEnded(view.status)) {
+      await this.stop({ tenant: work.tenant, id }, "cancelled", work.signal);
+      const live = this.#worker.live({ tenant: work.tenant, id });
+      if (live !== undefined) await live.changed(cancelLookMs, work.signal);
+      view = await this.get(work, id);
+      if (!hasEnded(view.status) && live === undefined) await this.#pause(work, cancelLookMs);
+    }
+    return view;
+  }
+
+  /** As `cancel`, and does not wait. Not while this process stops: then the ingestion goes on. */
+  async stop(key: IngestionKey, message: string, signal?: AbortSignal): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    const live = this.#worker.live(key);
+    if (live !== undefined) live.stop(new StopRequest("cancelled", message));
+    else await this.#parts.jobs.requestCancel(key, signal);
   }
 
   /**
@@ -199,53 +144,65 @@ export class Ingestions implements AsyncDisposable {
     repoId: string,
   ): Promise<{ readonly chunks: number; readonly ingestions: number }> {
     this.#throwIfClosing();
-    const { store, passages } = this.#parts;
+    const { jobs, passages, events } = this.#parts;
     const { tenant } = work;
     const id = newId();
     const settings = { include: [], exclude: [], chunkSize: 0, chunkOverlap: 0 };
+    const lease = { token: newId(), ms: this.#options.leaseMs };
+    const since = performance.now();
     // Holds the repository as an ingestion would, so that none begins meanwhile.
-    await this.#create({ tenant, repoId, id, path: "", settings }, work.signal);
+    const job = { tenant, repoId, id, kind: "deletion", path: "", settings, lease } as const;
+    const other = await jobs.create(job, work.signal);
+    if (other !== undefined) throw new RepositoryBusyError(repoId, other);
+    const key = { tenant, id };
+    const lost = new AbortController();
+    await using _held = new HeldLease({
+      store: jobs,
+      key,
+      lease,
+      since,
+      news: () => ({ progress: noProgress, advanced: false }),
+      onVerdict: (verdict) => lost.abort(verdict),
+      onFault: (error) => events.onFault("a sign of life was not recorded", error),
+    });
     try {
-      const chunks = await passages.deleteRepository(work, repoId);
-      const ingestions = await store.deleteRepository({ tenant, repoId }, work.signal);
-      return { chunks, ingestions: ingestions - 1 };
+      const signal = AbortSignal.any([work.signal, lost.signal]);
+      const chunks = await passages.deleteRepository({ ...work, signal }, repoId);
+      const ingestions = await jobs.deleteRepository({ tenant, repoId }, signal);
+      return { chunks, ingestions };
     } catch (error) {
-      const outcome = {
-        status: "failed",
-        progress: noProgress,
-        message: "deletion failed",
-      } as const;
-      await store.end({ tenant, id }, this.#owner, outcome).catch((cause: unknown) => {
-        this.#parts.events.onFault("the end of a deletion was not recorded", cause);
+      const progress = { ...noProgress, stage: "done" } as const;
+      const outcome = { status: "failed", progress, message: "deletion failed" } as const;
+      await jobs.end(key, lease, outcome).catch((cause: unknown) => {
+        events.onFault("the end of a deletion was not recorded", cause);
       });
       throw error;
-    } finally {
-      this.#held.delete(id);
     }
   }
 
-  /** Tells all that run to stop; they end as failed, with a message that says how to go on. */
+  /** Gives back what runs, to go on in another process or a later life of this one. */
   interrupt(): void {
-    this.#closing.abort(new StopRequest("interrupted", interruptedMessage));
-    for (const live of this.#live.values()) live.stop("interrupted", interruptedMessage);
+    this.#closing.abort();
+    this.#worker.interrupt();
   }
 
-  /** Interrupts all and waits until their ends are recorded. */
+  /** Interrupts, and waits until all is given back. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.interrupt();
-    await Promise.all([...this.#live.values()].map((live) => live.ended));
-    await this.#sweeping;
+    await this.#worker[Symbol.asyncDispose]();
   }
 
   #throwIfClosing(): void {
-    if (this.#closing.signal.aborted) {
-      throw new DependencyUnavailableError("ingestion", "this process is stopping");
-    }
+    if (this.#closing.signal.aborted) throw stoppingError();
   }
 
-  #liveOf(tenant: string, id: string): LiveIngestion | undefined {
-    const live = this.#live.get(id);
-    return live?.tenant === tenant ? live : undefined;
+  /** Waits a little where another process works on it, or nobody yet. */
+  async #pause({ signal }: Work, ms: number): Promise<void> {
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    await this.#worker.claimed(ms, either).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw stoppingError(error);
+    });
   }
 
   /** A folder's name, unless it would replace what another folder of that name brought in. */
@@ -254,138 +211,14 @@ export class Ingestions implements AsyncDisposable {
     const refuse = (description: string) =>
       new InvalidRequestError([{ field: "repo_id", description }]);
     if (repoId === "") throw refuse("is required for the root folder");
-    const lastPath = await this.#parts.store.lastPath({ tenant, repoId }, signal);
+    const lastPath = await this.#parts.jobs.lastPath({ tenant, repoId }, signal);
     if (lastPath !== undefined && lastPath !== path) {
       throw refuse(`is required: ${repoId} is the repository of another folder of that name`);
     }
     return repoId;
   }
-
-  async #create(
-    ingestion: Omit<Parameters<IngestionStore["create"]>[0], "owner">,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { store } = this.#parts;
-    this.#held.add(ingestion.id);
-    try {
-      for (let attempt = 0; ; attempt++) {
-        const other = await store.create({ ...ingestion, owner: this.#owner }, signal);
-        if (other === undefined) return;
-        if (attempt > 2 || !this.#isOrphan(other)) {
-          throw new RepositoryBusyError(ingestion.repoId, other.id);
-        }
-        await store.interrupt(other, interruptedMessage, signal);
-      }
-    } catch (error) {
-      // It may have been recorded all the same, and is then found to be a leftover.
-      this.#held.delete(ingestion.id);
-      throw error;
-    }
-  }
-
-  #isOrphan(ingestion: RunningIngestion): boolean {
-    return isOrphan(ingestion, this.#owner, (id) => this.#held.has(id));
-  }
-
-  async #conduct(live: LiveIngestion): Promise<void> {
-    const { events } = this.#parts;
-    const over = new AbortController();
-    const beating = this.#beat(live, over.signal);
-    let failure: unknown;
-    try {
-      await this.#turns.take(live.signal);
-      try {
-        const beat = await this.#parts.store.start(keyOf(live), this.#owner, live.signal);
-        obey(live, beat);
-        live.signal.throwIfAborted();
-        live.begin();
-        events.onStart(live.record);
-        await this.#run(live);
-      } finally {
-        this.#turns.give();
-      }
-    } catch (error) {
-      failure = error;
-    }
-    over.abort();
-    await beating;
-    await this.#end(live, failure);
-  }
-
-  #run(live: LiveIngestion): Promise<void> {
-    const { events, store, embedder, passages } = this.#parts;
-    const { id, repoId, path, settings } = live.record;
-    const parts: RunParts = {
-      store,
-      embedder,
-      passages,
-      onStage: (stage) => live.enter(stage),
-      onRetry: (error, pauseMs) => events.onRetry(live.record, error, pauseMs),
-      onStored: (chunks) => events.onStored(chunks),
-      onFileFault: (file, error) => events.onFileFault(live.record, file, error),
-    };
-    const job = { tenant: live.tenant, repoId, ingestionId: id, path, settings };
-    return new IngestionRun(job, this.#options, parts, live.tally, live.signal).run();
-  }
-
-  async #end(live: LiveIngestion, failure: unknown): Promise<void> {
-    const { events, store } = this.#parts;
-    live.tally.stage = "done";
-    const outcome = { ...outcomeOf(live.signal, failure), progress: live.tally.snapshot() };
-    try {
-      const patience = { limitMs: endPatienceMs, signal: new AbortController().signal };
-      await patiently(patience, () => store.end(keyOf(live), this.#owner, outcome));
-    } catch (error) {
-      // It stays in progress until somebody finds that it has no owner any more.
-      events.onFault("the end of an ingestion was not recorded", error);
-    }
-    this.#live.delete(live.id);
-    this.#held.delete(live.id);
-    live.end(outcome);
-    events.onEnd(live.record, failure instanceof StopRequest ? undefined : failure);
-  }
-
-  /** Tells the store every second that this ingestion lives, and learns whether it should. */
-  async #beat(live: LiveIngestion, over: AbortSignal): Promise<void> {
-    while (!over.aborted) {
-      await delay(beatMs, undefined, { signal: over }).catch(() => {});
-      if (over.aborted) return;
-      try {
-        const progress = live.tally.snapshot();
-        obey(live, await this.#parts.store.beat(keyOf(live), this.#owner, progress, over));
-      } catch (error) {
-        if (!over.aborted) this.#parts.events.onFault("a sign of life was not recorded", error);
-      }
-    }
-  }
-
-  async #sweep(signal: AbortSignal): Promise<void> {
-    const { store, events } = this.#parts;
-    for (const one of await store.running(signal)) {
-      if (!this.#isOrphan(one)) continue;
-      if (await store.interrupt(one, interruptedMessage, signal)) {
-        events.onOrphan(one.id);
-      }
-    }
-  }
 }
 
-function keyOf(live: LiveIngestion): IngestionKey {
-  return { tenant: live.tenant, id: live.id };
-}
-
-function obey(live: LiveIngestion, beat: Awaited<ReturnType<IngestionStore["beat"]>>): void {
-  if (beat === "cancel_requested") live.stop("cancelled", "cancelled");
-  if (beat === "lost") live.stop("lost", "another process took this ingestion for dead");
-}
-
-function outcomeOf(signal: AbortSignal, failure: unknown): Pick<Ingestion, "status" | "message"> {
-  if (failure === undefined) return { status: "completed", message: "" };
-  // A peer's call may reject with its own word for the abort.
-  const reason: unknown = signal.aborted ? signal.reason : failure;
-  if (reason instanceof StopRequest) {
-    return { status: reason.why === "cancelled" ? "cancelled" : "failed", message: reason.message };
-  }
-  const message = failure instanceof DomainError ? failure.message : "internal error";
-  return { status: "failed", message };
+function stoppingError(cause?: unknown): DomainError {
+  return new DependencyUnavailableError("ingestion", "this process is stopping", cause);
 }

@@ -4,7 +4,16 @@ import { KnowledgeBase } from "./knowledge-base.ts";
 import type { Embedder, Passage, PassageQuery, PassageStore } from "./ports.ts";
 import { successorOf } from "./vector-store-client.ts";
 
-const question = { query: "q", repoId: "", pathPrefix: "", language: "", topK: 2, minScore: 0 };
+const question = {
+  query: "q",
+  repoId: "",
+  pathPrefix: "",
+  language: "",
+  topK: 2,
+  minScore: 0,
+  keepApart: false,
+  groupByFile: false,
+};
 
 function passage(id: string, contentHash: string): Passage {
   return {
@@ -17,6 +26,9 @@ function passage(id: string, contentHash: string): Passage {
     startLine: 1,
     endLine: 1,
     language: "markdown",
+    index: -1,
+    section: "",
+    commit: "",
     createTime: undefined,
   };
 }
@@ -27,7 +39,7 @@ function setUp(passages: readonly Passage[], model = "m", search?: (query: Passa
   const unused = () => Promise.reject(new Error("unused"));
   const store: PassageStore = {
     model: async () => model,
-    upsert: unused,
+    replace: unused,
     delete: unused,
     deleteRepository: unused,
     count: unused,
@@ -45,7 +57,11 @@ function setUp(passages: readonly Passage[], model = "m", search?: (query: Passa
         : [{ vector: [1] }],
   };
   const work = { tenant: "t", signal: new AbortController().signal };
-  const ask = () => new KnowledgeBase(embedder, store).ask(work, question);
+  const ask = async () => {
+    const answer = await new KnowledgeBase(embedder, store).ask(work, question);
+    if (!("passages" in answer)) throw new Error("the answer is by file");
+    return answer.passages;
+  };
   return { queries, ask };
 }
 
@@ -63,7 +79,7 @@ describe("KnowledgeBase", () => {
     const copies = Array.from({ length: 30 }, (_, n) => passage(`c${n}`, "same"));
     const { ask, queries } = setUp([...copies, passage("z", "other")]);
     expect((await ask()).map(({ id }) => id)).toEqual(["c0", "z"]);
-    expect(queries.map(({ limit }) => limit)).toEqual([4, 16, 64]);
+    expect(queries.map(({ limit }) => limit)).toEqual([6, 24, 96]);
   });
 
   it("asks by words where the question has no vector, or one of another model", async () => {

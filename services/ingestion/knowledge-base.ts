@@ -1,4 +1,12 @@
 import { DomainError } from "../../shared/errors.ts";
+import {
+  type AnsweredPassage,
+  alone,
+  type FilePassages,
+  foldEqual,
+  groupByFile,
+  mergeNeighbours,
+} from "./passage-groups.ts";
 import type { Embedder, Passage, PassageQuery, PassageStore, Work } from "./ports.ts";
 
 export interface Question {
@@ -11,7 +19,15 @@ export interface Question {
   /** 1 to 100. */
   readonly topK: number;
   readonly minScore: number;
+  /** Passages that touch are answered one by one. */
+  readonly keepApart: boolean;
+  readonly groupByFile: boolean;
 }
+
+/** What was found, by file where that was asked for. */
+export type Answer =
+  | { readonly passages: readonly AnsweredPassage[] }
+  | { readonly files: readonly FilePassages[] };
 
 const maxHits = 1_000;
 /** How long the collection's model is taken to be the same. */
@@ -42,13 +58,20 @@ export class KnowledgeBase {
    * The best passages, best first, no text twice. By meaning and words; by words alone where the
    * question cannot be embedded.
    */
-  async ask(work: Work, question: Question): Promise<readonly Passage[]> {
+  async ask(work: Work, question: Question): Promise<Answer> {
     const embedding = await this.#embed(work, question.query);
-    const { query: text, topK, ...filter } = question;
-    for (let limit = Math.min(maxHits, topK * 2); ; limit = Math.min(maxHits, limit * 4)) {
+    const { query: text, topK, keepApart, groupByFile: byFile, ...filter } = question;
+    for (let limit = Math.min(maxHits, topK * 3); ; limit = Math.min(maxHits, limit * 4)) {
       const hits = await this.#search(work, { ...filter, text, embedding, limit });
-      const passages = foldEqual(hits).slice(0, topK);
-      if (passages.length === topK || hits.length < limit || limit === maxHits) return passages;
+      const isAll = hits.length < limit || limit === maxHits;
+      const most = byFile ? Number.POSITIVE_INFINITY : topK;
+      const passages = arrange(foldEqual(hits), keepApart, most);
+      if (!byFile) {
+        if (passages.length === topK || isAll) return { passages };
+        continue;
+      }
+      const files = groupByFile(passages, topK);
+      if (files.length === topK || isAll) return { files };
     }
   }
 
@@ -94,11 +117,11 @@ export class KnowledgeBase {
   }
 }
 
-/** Of passages with the same text the best one. */
-function foldEqual(passages: readonly Passage[]): readonly Passage[] {
-  const byHash = new Map<string, Passage>();
-  for (const passage of passages) {
-    if (!byHash.has(passage.contentHash)) byHash.set(passage.contentHash, passage);
-  }
-  return [...byHash.values()];
+function arrange(
+  hits: readonly Passage[],
+  keepApart: boolean,
+  most: number,
+): readonly AnsweredPassage[] {
+  if (!keepApart) return mergeNeighbours(hits, most);
+  return hits.slice(0, most).map(alone);
 }

@@ -110,3 +110,12 @@ export function languageOf(path: string): Language | undefined {
   const name = basename(path).toLowerCase();
   return byName.get(name) ?? byExtension.get(extname(name));
 }
+
+const byLanguageName: ReadonlyMap<string, Language> = new Map(
+  [...byName.values(), ...byExtension.values()].map((language) => [language.name, language]),
+);
+
+/** The language of this name; undefined where none has it. */
+export function languageNamed(name: string): Language | undefined {
+  return byLanguageName.get(name);
+}

@@ -1,42 +1,52 @@
-import { hasEnded, type Ingestion, type IngestionStage, Tally } from "./ingestion.ts";
-
-/** Why an ingestion was told to stop. */
-export class StopRequest extends Error {
-  override readonly name = "StopRequest";
-  readonly why: "cancelled" | "interrupted" | "lost";
-
-  constructor(why: StopRequest["why"], message: string) {
-    super(message);
-    this.why = why;
-  }
-}
+import { hasEnded, type Ingestion, type IngestionStage } from "./ingestion.ts";
+import type { PipelineStage } from "./stage-clock.ts";
+import type { StopRequest } from "./stop-request.ts";
+import type { IngestionKey } from "./store.ts";
+import { Tally } from "./tally.ts";
 
 /** An ingestion as those see it who follow it. */
 export interface IngestionView extends Ingestion {
   /** The file that was read last; "" where that is not known. */
   readonly currentFile: string;
+  /** For how long each part of the pipeline was at work; undefined where that is not known. */
+  readonly busyMs: Readonly<Record<PipelineStage, number>> | undefined;
+  /** The part that sets the pace; undefined where that is not known. */
+  readonly slowest: PipelineStage | undefined;
 }
 
-/** An ingestion that runs in this process. */
+/** An ingestion of which no more is known than its record. */
+export function viewOfRecord(record: Ingestion): IngestionView {
+  return { ...record, currentFile: "", busyMs: undefined, slowest: undefined };
+}
+
+/** An ingestion that this process works on. */
 export class LiveIngestion {
   readonly tenant: string;
-  readonly tally = new Tally();
+  readonly tally: Tally;
   readonly #stop = new AbortController();
-  readonly #ended = Promise.withResolvers<void>();
   #changed = Promise.withResolvers<void>();
   #record: Ingestion;
 
   constructor(tenant: string, record: Ingestion) {
     this.tenant = tenant;
     this.#record = record;
+    this.tally = new Tally(record.progress);
   }
 
   get id(): string {
     return this.#record.id;
   }
 
+  get key(): IngestionKey {
+    return { tenant: this.tenant, id: this.id };
+  }
+
   get record(): Ingestion {
     return this.#record;
+  }
+
+  get hasEnded(): boolean {
+    return hasEnded(this.#record.status);
   }
 
   /** Aborts with a StopRequest. */
@@ -44,18 +54,9 @@ export class LiveIngestion {
     return this.#stop.signal;
   }
 
-  /** Resolves once it has ended and its end is recorded. */
-  get ended(): Promise<void> {
-    return this.#ended.promise;
-  }
-
-  stop(why: StopRequest["why"], message: string): void {
-    this.#stop.abort(new StopRequest(why, message));
-  }
-
-  begin(): void {
-    this.#record = { ...this.#record, status: "in_progress", startTime: new Date() };
-    this.#tell();
+  /** The first reason counts. */
+  stop(why: StopRequest): void {
+    this.#stop.abort(why);
   }
 
   enter(stage: IngestionStage): void {
@@ -66,13 +67,18 @@ export class LiveIngestion {
   end(outcome: Pick<Ingestion, "status" | "progress" | "message">): void {
     this.#record = { ...this.#record, ...outcome, endTime: new Date() };
     this.#tell();
-    this.#ended.resolve();
+  }
+
+  /** This process works on it no more, and it has not ended: its record tells the rest. */
+  leave(): void {
+    this.#tell();
   }
 
   view(): IngestionView {
-    const { currentFile } = this.tally;
-    if (hasEnded(this.#record.status)) return { ...this.#record, currentFile };
-    return { ...this.#record, progress: this.tally.snapshot(), currentFile };
+    const { currentFile, clock } = this.tally;
+    const more = { currentFile, busyMs: clock.busyMs(), slowest: clock.slowest() };
+    if (this.hasEnded) return { ...this.#record, ...more };
+    return { ...this.#record, progress: this.tally.snapshot(), ...more };
   }
 
   /** Resolves with the next change of stage or status, or after `ms`. */

@@ -3,6 +3,8 @@ import { metrics } from "@opentelemetry/api";
 /** Figures for operators; they go nowhere unless the process was told where. */
 export interface IngestionMetrics {
   ended(status: string, seconds: number, files: number): void;
+  /** For how long parts of the pipeline were at work. */
+  busy(stage: string, ms: number): void;
   stored(chunks: number): void;
   retried(peer: string): void;
   answered(ms: number): void;
@@ -18,6 +20,11 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
   });
   const files = meter.createCounter("ingestion.files", {
     description: "Files done, unchanged and failed ones included",
+  });
+  const busy = meter.createCounter("ingestion.stage.busy", {
+    unit: "s",
+    description:
+      "For how long each part of the pipeline had something to do: the largest sets the pace",
   });
   const chunks = meter.createCounter("ingestion.chunks", { description: "Chunks stored" });
   const retries = meter.createCounter("ingestion.retries", {
@@ -40,6 +47,7 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
       duration.record(seconds, { status });
       files.add(count);
     },
+    busy: (stage, ms) => busy.add(ms / 1_000, { stage }),
     stored: (count) => chunks.add(count),
     retried: (peer) => retries.add(1, { peer }),
     answered: (ms) => latency.record(ms),

@@ -2,24 +2,37 @@ import { contentHash } from "../../shared/hash.ts";
 import { type Chunk, chunkingRevision } from "./chunking.ts";
 import type { SourceFile } from "./file-text.ts";
 import type { IngestionSettings } from "./ingestion.ts";
+import type { ItemFailure, Metadata } from "./ports.ts";
 import type { FileStamp } from "./repository-walk.ts";
 import type { ChunkRef, RepositoryKey } from "./store.ts";
 
 /** A chunk and the id that it always has. */
 export interface PlannedChunk extends ChunkRef {
   readonly content: string;
+  /** The headings or symbols that it stands under; "" where there are none. */
+  readonly section: string;
 }
 
 /** A file that was read because it is new or changed: what is to be stored of it. */
 export interface PlannedFile {
   readonly path: string;
   readonly stamp: FileStamp | undefined;
+  /** SHA-256 of its bytes in hex; a document's is followed by that of what is kept with it. */
   readonly hash: string;
   readonly language: string;
   /** Why nothing is stored of it; undefined where something is. */
   readonly skipped: string | undefined;
+  /** What its sender keeps with every chunk. */
+  readonly metadata: Metadata;
+  /** Whether chunks are stored anew that are as they were: what is kept with them has changed. */
+  readonly renewed: boolean;
   readonly chunks: readonly PlannedChunk[];
 }
+
+/** What became of a file. */
+export type FileEnd =
+  | { readonly stored: number; readonly unchanged: number }
+  | { readonly failure: ItemFailure };
 
 /** How chunks come about; stored chunks of another recipe are made anew. */
 export function recipeOf(settings: IngestionSettings, model: string): string {
@@ -32,6 +45,7 @@ export function planChunk(key: RepositoryKey, path: string, chunk: Chunk): Plann
   return {
     id: `rag-${contentHash(identity).slice(0, 40)}`,
     content: chunk.content,
+    section: chunk.section,
     startLine: chunk.startLine,
     endLine: chunk.endLine,
   };

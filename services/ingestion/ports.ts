@@ -1,5 +1,17 @@
 import type { ErrorKind, ErrorReasonName } from "../../shared/errors.ts";
 
+/** What JSON can say. */
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/** Free data, kept with a passage. */
+export type Metadata = Readonly<Record<string, Json>>;
+
 /** What an ingestion works for: whose data, and until when. */
 export interface Work {
   readonly tenant: string;
@@ -13,6 +25,8 @@ export interface ItemFailure {
   readonly kind: ErrorKind;
   readonly reason: ErrorReasonName;
   readonly message: string;
+  /** The field of the item that is at fault; absent where no single one is. */
+  readonly field?: string | undefined;
 }
 
 /** A vector, or why this text has none. */
@@ -44,11 +58,27 @@ export interface NewPassage {
   readonly repoId: string;
   /** Within which passages equal content counts as the same. */
   readonly dedupScope: string;
-  readonly metadata: Readonly<Record<string, string | number>>;
+  readonly metadata: Metadata;
 }
 
 /** Where a passage is kept: under which id, or why it is not. */
-export type Stored = { readonly id: string } | { readonly failure: ItemFailure };
+export type Stored =
+  | { readonly id: string }
+  | {
+      readonly failure: ItemFailure;
+      /** It is as good as any, but was written with one that is not. */
+      readonly follows: boolean;
+    };
+
+/** What a replacement did. */
+export interface Replaced {
+  /** False where a passage was refused: nothing was written or deleted then. */
+  readonly committed: boolean;
+  /** One a passage, in their order. */
+  readonly stored: readonly Stored[];
+  /** How many passages are gone. */
+  readonly deleted: number;
+}
 
 /** Which passages are looked for. */
 export interface PassageQuery {
@@ -75,6 +105,12 @@ export interface Passage {
   readonly startLine: number;
   readonly endLine: number;
   readonly language: string;
+  /** Which of its file's passages it is, from 0; -1 where that is not known. */
+  readonly index: number;
+  /** "" where it stands under nothing with a name. */
+  readonly section: string;
+  /** "" where none is known. */
+  readonly commit: string;
   readonly createTime: Date | undefined;
 }
 
@@ -85,8 +121,16 @@ export interface Passage {
 export interface PassageStore {
   /** The model that the collection belongs to; "" before its first vector. */
   model(work: Work): Promise<string>;
-  /** One transaction. As many answers as passages (1 to 1,000), in their order. */
-  upsert(work: Work, model: string, passages: readonly NewPassage[]): Promise<readonly Stored[]>;
+  /**
+   * Deletes what is there of the ids (up to 10,000, none of a passage given) and writes passages (up
+   * to 1,000), in one transaction, or does nothing where one is refused.
+   */
+  replace(
+    work: Work,
+    model: string,
+    passages: readonly NewPassage[],
+    deleteIds: readonly string[],
+  ): Promise<Replaced>;
   /** Deletes what is there of these ids, any number; returns how many were. */
   delete(work: Work, ids: readonly string[]): Promise<number>;
   /** Deletes every passage that ingestion has stored of a repository. */

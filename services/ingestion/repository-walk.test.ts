@@ -67,6 +67,27 @@ describe("walkRepository", () => {
     });
   });
 
+  it("obeys .mahavishnuignore beside .gitignore, which it may overrule", async () => {
+    await plant({
+      ".gitignore": "*.txt\n",
+      ".mahavishnuignore": "drafts/\n!keep.txt\n",
+      "a.md": "x",
+      "a.txt": "x",
+      "keep.txt": "x",
+      "drafts/b.md": "x",
+      "src/.mahavishnuignore": "*.md",
+      "src/c.md": "x",
+      "src/c.ts": "x",
+    });
+    const { files, skipped } = await walk();
+    expect(files).toEqual(["a.md", "keep.txt", "src/c.ts"]);
+    expect(skipped).toMatchObject({
+      "a.txt": "ignored",
+      drafts: "ignored",
+      "src/c.md": "ignored",
+    });
+  });
+
   it("obeys nested .gitignore files as git does", async () => {
     const files = [
       "keep.md",

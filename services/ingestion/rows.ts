@@ -65,6 +65,8 @@ export interface FileRow {
   readonly recipe: string;
   readonly skipped: string | null;
   readonly chunk_count: number;
+  readonly ingestion_id: string | null;
+  readonly stored_count: number;
 }
 
 export function knownFileOf(row: FileRow): KnownFile {
@@ -75,6 +77,8 @@ export function knownFileOf(row: FileRow): KnownFile {
     recipe: row.recipe,
     skipped: row.skipped ?? undefined,
     chunkCount: row.chunk_count,
+    ingestionId: row.ingestion_id ?? "",
+    storedCount: row.stored_count,
   };
 }
 
@@ -88,7 +92,7 @@ export function filesAsJson(
   files: readonly (Pick<KnownFile, "path" | "stamp"> & Partial<IngestedFile>)[],
 ): string {
   return JSON.stringify(
-    files.map(({ path, stamp, hash, recipe, skipped, chunks }) => ({
+    files.map(({ path, stamp, hash, recipe, skipped, chunks, storedCount }) => ({
       path,
       file_hash: hash,
       size_bytes: stamp?.size.toString(),
@@ -99,6 +103,7 @@ export function filesAsJson(
       chunk_ids: chunks?.map(({ id }) => id),
       start_lines: chunks?.map(({ startLine }) => startLine),
       end_lines: chunks?.map(({ endLine }) => endLine),
+      stored_count: storedCount,
     })),
   );
 }

@@ -13,19 +13,37 @@ export interface IngestionKey {
   readonly id: string;
 }
 
-/** The process that runs an ingestion. */
-export interface Owner {
-  readonly host: string;
-  readonly pid: number;
-  /** Differs between two lives of one process id. */
-  readonly life: string;
+/** What an ingestion brings in, or that it takes all away. */
+export type JobKind = "folder" | "documents" | "deletion";
+
+/** The right to work on an ingestion: it lapses unless its holder gives signs of life. */
+export interface Lease {
+  /** Another one for each hold. */
+  readonly token: string;
+  /** How long it lasts after each sign of life. */
+  readonly ms: number;
 }
 
-export interface NewIngestion extends RepositoryKey {
+export interface NewJob extends RepositoryKey {
   readonly id: string;
+  readonly kind: JobKind;
+  /** "" where it is no folder's. */
   readonly path: string;
   readonly settings: IngestionSettings;
-  readonly owner: Owner;
+  /** Its holder's, from the beginning. Absent: it waits until somebody claims it. */
+  readonly lease?: Lease | undefined;
+}
+
+/** A folder's ingestion that this process now works on. */
+export interface ClaimedJob {
+  readonly tenant: string;
+  readonly ingestion: Ingestion;
+  /** Its last holder neither ended it nor gave it back. */
+  readonly afterDeath: boolean;
+  /** Holders in a row that died before a single file was done. */
+  readonly lostHolders: number;
+  /** How many processes died over which file. */
+  readonly deaths: ReadonlyMap<string, number>;
 }
 
 export interface IngestionFilter {
@@ -37,13 +55,65 @@ export interface IngestionFilter {
   readonly before: string | undefined;
 }
 
-/** What a beat finds: whether the ingestion still belongs to this owner, and is wanted. */
+/** What a holder learns: whether the ingestion is still its own, and is wanted. */
 export type Beat = "ours" | "cancel_requested" | "lost";
 
-/** An ingestion that has not ended, and when its owner was last heard of. */
-export interface RunningIngestion extends IngestionKey {
-  readonly owner: Owner;
-  readonly silentMs: number;
+export interface Outcome {
+  readonly status: Extract<IngestionStatus, "completed" | "failed" | "cancelled">;
+  readonly progress: Progress;
+  readonly message: string;
+}
+
+/**
+ * The ingestions of all processes, and the queue of those that wait. Nothing of one tenant is ever
+ * seen by another. Time is the database's. Every method takes the signal of the work it is for and
+ * rejects with its reason; whoever names a token changes nothing once the lease is another's.
+ */
+export interface JobStore {
+  /**
+   * Records a new ingestion as pending, or in progress where it comes with a lease. A repository
+   * has at most one of a folder or deletion that has not ended, and no stream of documents beside
+   * a deletion: where one is in the way, nothing is recorded and its id is returned.
+   */
+  create(job: NewJob, signal?: AbortSignal): Promise<string | undefined>;
+  /**
+   * The oldest folder that nobody works on: it waits, or its holder's lease has lapsed. Of many
+   * that ask at once each gets another. A file under suspicion counts as one more death.
+   */
+  claim(lease: Lease, signal?: AbortSignal): Promise<ClaimedJob | undefined>;
+  /** A sign of life, and how far it is; `advanced`: a file is done. */
+  beat(
+    key: IngestionKey,
+    lease: Lease,
+    news: { readonly progress: Progress; readonly advanced: boolean },
+    signal?: AbortSignal,
+  ): Promise<Beat>;
+  /** Notes which file is worked on alone; undefined: none any more. */
+  suspect(
+    key: IngestionKey,
+    lease: Lease,
+    path: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<Beat>;
+  /** Gives it back: it waits for the next that has time. */
+  release(key: IngestionKey, lease: Lease, progress: Progress, signal?: AbortSignal): Promise<void>;
+  /** Records its end, once. */
+  end(key: IngestionKey, lease: Lease, outcome: Outcome, signal?: AbortSignal): Promise<void>;
+  /** Asks the holder to stop; one that nobody holds is cancelled at once. */
+  requestCancel(key: IngestionKey, signal?: AbortSignal): Promise<void>;
+  /** Ends what lapsed and cannot go on: streams, deletions, and what was to be cancelled. */
+  settle(message: string, signal?: AbortSignal): Promise<readonly string[]>;
+  get(key: IngestionKey, signal?: AbortSignal): Promise<Ingestion | undefined>;
+  /** Newest first; deletions are none of them. */
+  list(
+    tenant: string,
+    filter: IngestionFilter,
+    signal?: AbortSignal,
+  ): Promise<readonly Ingestion[]>;
+  /** The folder that the repository's newest ingestion read; undefined where there is none. */
+  lastPath(key: RepositoryKey, signal?: AbortSignal): Promise<string | undefined>;
+  /** Forgets a repository, its files and ingestions; returns how many ingestions there were. */
+  deleteRepository(key: RepositoryKey, signal?: AbortSignal): Promise<number>;
 }
 
 /** A chunk of a file, as it is stored. */
@@ -65,82 +135,85 @@ export interface KnownFile {
   /** Why it was passed over when it was read; undefined where it was not. */
   readonly skipped: string | undefined;
   readonly chunkCount: number;
+  /** The ingestion that wrote it last; "" where none has come to its end. */
+  readonly ingestionId: string;
+  /** How many of its chunks that one stored. */
+  readonly storedCount: number;
 }
 
 /** Every id under which chunks of a file may be stored. */
 export interface FileChunks {
+  readonly recipe: string;
   readonly chunks: readonly ChunkRef[];
   /** Announced and never completed: some may be stored, some not. */
   readonly pendingIds: readonly string[];
 }
 
 /** A file whose chunks are all stored. */
-export interface IngestedFile extends Omit<KnownFile, "chunkCount"> {
+export interface IngestedFile extends Omit<KnownFile, "chunkCount" | "ingestionId"> {
   readonly chunks: readonly ChunkRef[];
 }
 
-/**
- * What ingestion remembers. Nothing of one tenant is ever seen by another. Every method takes the
- * signal of the work it is for and rejects with its reason.
- */
-export interface IngestionStore {
-  /**
-   * Records a new ingestion as pending. One repository has at most one that has not ended: where
-   * there is one, nothing is recorded and it is returned.
-   */
-  create(ingestion: NewIngestion, signal?: AbortSignal): Promise<RunningIngestion | undefined>;
-  /** Marks it in progress. */
-  start(key: IngestionKey, owner: Owner, signal?: AbortSignal): Promise<Beat>;
-  /** Tells that the owner lives, and how far it is. Changes nothing that is not the owner's. */
-  beat(key: IngestionKey, owner: Owner, progress: Progress, signal?: AbortSignal): Promise<Beat>;
-  /** Records its end, once. Changes nothing that is not the owner's, or has ended. */
-  end(
-    key: IngestionKey,
-    owner: Owner,
-    outcome: {
-      readonly status: IngestionStatus;
-      readonly progress: Progress;
-      readonly message: string;
-    },
-    signal?: AbortSignal,
-  ): Promise<void>;
-  /** Ingestions of all tenants that have not ended. */
-  running(signal?: AbortSignal): Promise<readonly RunningIngestion[]>;
-  /** Marks an ingestion failed whose owner is gone. Returns whether it had not ended before. */
-  interrupt(ingestion: RunningIngestion, message: string, signal?: AbortSignal): Promise<boolean>;
-  /** Asks the owner to stop; it learns of it with its next beat. */
-  requestCancel(key: IngestionKey, signal?: AbortSignal): Promise<void>;
-  get(key: IngestionKey, signal?: AbortSignal): Promise<Ingestion | undefined>;
-  /** Newest first. */
-  list(
-    tenant: string,
-    filter: IngestionFilter,
-    signal?: AbortSignal,
-  ): Promise<readonly Ingestion[]>;
-  /** The folder that the repository's newest ingestion read; undefined where there is none. */
-  lastPath(key: RepositoryKey, signal?: AbortSignal): Promise<string | undefined>;
+/** Who writes a file's chunks. */
+export interface Writer {
+  readonly ingestionId: string;
+  /** Of the lease that it holds its ingestion by. */
+  readonly token: string;
+  /** Whether a client sent the files; they are none of a folder's then. */
+  readonly pushed: boolean;
+}
 
-  /** Every known file, by path. */
-  knownFiles(key: RepositoryKey, signal?: AbortSignal): Promise<Map<string, KnownFile>>;
+/** What ingestion remembers of files. Nothing of one tenant is ever seen by another. */
+export interface FileStore {
+  /** Of those of these paths that are known. */
+  knownFiles(
+    key: RepositoryKey,
+    paths: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<Map<string, KnownFile>>;
+  /** How many chunks of the repository should be stored. */
+  chunkTotal(key: RepositoryKey, signal?: AbortSignal): Promise<number>;
+  /** Known files of folders, by path, those above `after`. */
+  folderPaths(
+    key: RepositoryKey,
+    after: string,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<readonly string[]>;
   /** Of those paths that are known. */
   chunksOf(
     key: RepositoryKey,
     paths: readonly string[],
     signal?: AbortSignal,
   ): Promise<Map<string, FileChunks>>;
-  /** Records, before they are stored, under which ids chunks of these files will be. */
-  announce(
+  /**
+   * Takes files for a writer, and records, before they are stored, under which ids chunks will be.
+   * Returns those that it got as they are now; one that another living writer has is left out.
+   * Another hold of the same ingestion is no other writer.
+   */
+  take(
     key: RepositoryKey,
+    writer: Writer,
     files: readonly { readonly path: string; readonly ids: readonly string[] }[],
     signal?: AbortSignal,
-  ): Promise<void>;
-  /** Records files as ingested whole; nothing of them is pending any more. One transaction. */
-  complete(
+  ): Promise<Map<string, FileChunks>>;
+  /** Leaves files to other writers, as they are. */
+  leave(
     key: RepositoryKey,
-    ingestionId: string,
-    files: readonly IngestedFile[],
+    writer: Writer,
+    paths: readonly string[],
     signal?: AbortSignal,
   ): Promise<void>;
+  /**
+   * Records taken files as ingested whole, and leaves them; nothing of them is pending any more.
+   * One transaction. Returns how many were still the writer's.
+   */
+  complete(
+    key: RepositoryKey,
+    writer: Writer,
+    files: readonly IngestedFile[],
+    signal?: AbortSignal,
+  ): Promise<number>;
   /** Records new stamps of files whose bytes are the same. */
   restamp(
     key: RepositoryKey,
@@ -149,6 +222,4 @@ export interface IngestionStore {
   ): Promise<void>;
   /** Forgets files. */
   forget(key: RepositoryKey, paths: readonly string[], signal?: AbortSignal): Promise<void>;
-  /** Forgets a repository, its files and ingestions; returns how many ingestions there were. */
-  deleteRepository(key: RepositoryKey, signal?: AbortSignal): Promise<number>;
 }

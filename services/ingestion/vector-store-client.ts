@@ -1,6 +1,7 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Client } from "@connectrpc/connect";
+import type { ItemError } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import type { FilterSchema } from "../../shared/gen/mahavishnu/type/v1/filter_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import type { Document } from "../../shared/gen/mahavishnu/vectorstore/v1/document_pb.js";
@@ -10,7 +11,15 @@ import {
   type VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { callPeer, failureOf } from "./peer-client.ts";
-import type { NewPassage, Passage, PassageQuery, PassageStore, Stored, Work } from "./ports.ts";
+import type {
+  NewPassage,
+  Passage,
+  PassageQuery,
+  PassageStore,
+  Replaced,
+  Stored,
+  Work,
+} from "./ports.ts";
 
 /** What this service's memories name as their origin. */
 export const sourceSystem = "mahavishnu-ingestion";
@@ -37,11 +46,15 @@ export class GrpcPassageStore implements PassageStore {
     return answer.collection?.embeddingModel ?? "";
   }
 
-  async upsert(
+  async replace(
     work: Work,
     model: string,
     passages: readonly NewPassage[],
-  ): Promise<readonly Stored[]> {
+    deleteIds: readonly string[],
+  ): Promise<Replaced> {
+    if (passages.length === 0) {
+      return { committed: true, stored: [], deleted: await this.delete(work, deleteIds) };
+    }
     const documents = passages.map((passage) => ({
       id: passage.id,
       content: passage.content,
@@ -52,12 +65,15 @@ export class GrpcPassageStore implements PassageStore {
       dedupScope: passage.dedupScope,
       metadata: passage.metadata as JsonObject,
     }));
-    const { results } = await this.#call(work, (options) =>
-      this.#client.upsertDocuments({ collection, model, documents }, options),
+    const request = { collection, model, documents, deleteIds: [...deleteIds], allOrNothing: true };
+    const { results, deletedCount } = await this.#call(work, (options) =>
+      this.#client.upsertDocuments(request, options),
     );
-    return results.map(({ id, error }) =>
-      error === undefined ? { id } : { failure: failureOf(error) },
-    );
+    return {
+      committed: results.every(({ error }) => error === undefined),
+      stored: results.map(({ id, error }) => (error === undefined ? { id } : refusalOf(error))),
+      deleted: Number(deletedCount),
+    };
   }
 
   async delete(work: Work, ids: readonly string[]): Promise<number> {
@@ -113,6 +129,12 @@ export class GrpcPassageStore implements PassageStore {
   #call<T>(work: Work, send: (options: CallOptions) => Promise<T>): Promise<T> {
     return callPeer("vector-store", work, storeTimeoutMs, send);
   }
+}
+
+/** A document that is refused since another one was is told so by ABORTED. */
+function refusalOf(error: ItemError): Stored {
+  const failure = failureOf(error);
+  return { failure, follows: failure.kind === "aborted" && failure.reason === "CONFLICT" };
 }
 
 function ofRepository(repoId: string): Filter {
@@ -176,6 +198,9 @@ function passageOf(hit: Hit, document: Document): Passage {
     startLine: lineIn(metadata, "start_line"),
     endLine: lineIn(metadata, "end_line"),
     language: textIn(metadata, "language"),
+    index: indexIn(metadata),
+    section: textIn(metadata, "section"),
+    commit: textIn(metadata, "commit"),
     createTime: document.createTime === undefined ? undefined : timestampDate(document.createTime),
   };
 }
@@ -191,4 +216,9 @@ function lineIn(metadata: JsonObject, key: string): number {
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value < 2 ** 31
     ? value
     : 0;
+}
+
+function indexIn(metadata: JsonObject): number {
+  const value = metadata["chunk_index"];
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : -1;
 }

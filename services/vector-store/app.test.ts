@@ -252,6 +252,36 @@ describe("vector-store", () => {
     ).toMatchObject({ reason: "MODEL_MISMATCH" });
   });
 
+  test("replaces documents whole or not at all", async () => {
+    const tenant = newTenant();
+    const ids = ["old", "new"];
+    const contents = async () =>
+      (await client.getDocuments({ ids }, tenant)).documents.map(({ content }) => content);
+    await client.upsertDocuments({ documents: [document("before", { id: "old" })] }, tenant);
+    const documents = [document("after", { id: "new" })];
+    const broken = [...documents, document("", { id: "empty" })];
+    const refused = await client.upsertDocuments({ documents: broken, deleteIds: ["old"] }, tenant);
+    expect(refused).toMatchObject({
+      deletedCount: 0n,
+      results: [
+        { id: "new", error: { code: Code.Aborted, reason: ErrorReason.CONFLICT } },
+        { id: "empty", error: { code: Code.InvalidArgument } },
+      ],
+    });
+    expect(await contents()).toEqual(["before"]);
+    const written = await client.upsertDocuments({ documents, deleteIds: ["old"] }, tenant);
+    expect(written).toMatchObject({
+      deletedCount: 1n,
+      results: [{ id: "new", outcome: UpsertOutcome.CREATED }],
+    });
+    expect(await contents()).toEqual(["after"]);
+    const wrong = { documents, deleteIds: ["new", ""], vectorsOnly: true };
+    expect(await refusal(client.upsertDocuments(wrong, tenant))).toMatchObject({
+      code: Code.InvalidArgument,
+      fields: ["vectors_only", "delete_ids[1]", "delete_ids[0]"],
+    });
+  });
+
   test("refuses the whole write where it has no size, no model, or another one", async () => {
     const tenant = newTenant();
     const documents = [document("a", { vector: { values: vectorOf(1) } })];

@@ -22,6 +22,7 @@ import {
 import { parseFilter } from "./rpc/parse-filter.ts";
 import { parseSearch, searchBounds } from "./rpc/parse-search.ts";
 import { parseSelection } from "./rpc/parse-selection.ts";
+import { replace } from "./rpc/replace.ts";
 import { updateDocument } from "./rpc/update-document.ts";
 import { upsert } from "./rpc/upsert.ts";
 import { upsertVectors } from "./rpc/upsert-vectors.ts";
@@ -55,6 +56,11 @@ export function vectorStoreHandlers({
 
     async upsertDocuments(request, context) {
       const { tenant, signal } = callContext(context);
+      if (request.deleteIds.length > 0 || request.allOrNothing) {
+        const answer = await replace(store, tenant, request, signal);
+        metrics.stored(answer.results);
+        return answer;
+      }
       const write = request.vectorsOnly ? upsertVectors : upsert;
       const results = await write(store, tenant, request, signal);
       metrics.stored(results);

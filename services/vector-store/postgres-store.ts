@@ -38,6 +38,8 @@ import type {
   DocumentStore,
   DocumentWrite,
   ListQuery,
+  Replacement,
+  ReplacementResult,
   Selection,
   VectorWrite,
 } from "./store.ts";
@@ -144,6 +146,54 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     write: DocumentWrite,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult[]> {
+    return await this.#writing(collection, write, signal, (tx, vectorOid) =>
+      new DocumentWrites(tx, collection.table, tenant, vectorOid).run(write.documents),
+    );
+  }
+
+  replace(
+    tenant: string,
+    replacement: Replacement,
+    signal?: AbortSignal,
+  ): Promise<ReplacementResult> {
+    const work = (collection: StoredCollection) =>
+      this.#replace(tenant, collection, replacement, signal);
+    return this.#collections.use(replacement.collection, work, signal);
+  }
+
+  async #replace(
+    tenant: string,
+    collection: StoredCollection,
+    { deleteIds, ...write }: Replacement,
+    signal: AbortSignal | undefined,
+  ): Promise<ReplacementResult> {
+    const { table } = collection;
+    const replace = async (tx: Queryable, vectorOid: number) => {
+      let deleted = 0;
+      if (deleteIds.length > 0) {
+        const { text, parameters } = deleteStatement(table, tenant, { by: "ids", ids: deleteIds });
+        const { rows } = await tx.query<{ count: string }>(text, parameters.values);
+        deleted = Number(rows[0]?.count ?? 0);
+      }
+      const results = await new DocumentWrites(tx, table, tenant, vectorOid).run(write.documents);
+      if (results.some(isRefusal)) throw new RolledBack(results);
+      return { committed: true, results, deleted };
+    };
+    try {
+      return await this.#writing(collection, write, signal, replace);
+    } catch (error) {
+      if (!(error instanceof RolledBack)) throw error;
+      return { committed: false, results: error.results, deleted: 0 };
+    }
+  }
+
+  /** Writes documents in one transaction, which is begun anew where another writer was quicker. */
+  async #writing<T>(
+    collection: StoredCollection,
+    write: DocumentWrite,
+    signal: AbortSignal | undefined,
+    work: (tx: Queryable, vectorOid: number) => Promise<T>,
+  ): Promise<T> {
     requireModel(collection, write.model);
     const claims =
       collection.embeddingModel === undefined &&
@@ -153,9 +203,7 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
       this.#database.transaction(
         async (tx) => {
           if (claims) await this.#claim(tx, write.collection, write.model);
-          return await new DocumentWrites(tx, collection.table, tenant, vectorOid).run(
-            write.documents,
-          );
+          return await work(tx, vectorOid);
         },
         { signal },
       );
@@ -327,4 +375,19 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     );
     if (rowCount === 0) requireModel(await this.#collections.read(tx, name, undefined), model);
   }
+}
+
+/** Ends the transaction of a replacement of which a document was refused. */
+class RolledBack extends Error {
+  override readonly name = "RolledBack";
+  readonly results: readonly WriteResult[];
+
+  constructor(results: readonly WriteResult[]) {
+    super("a document of the replacement was refused");
+    this.results = results;
+  }
+}
+
+function isRefusal({ outcome }: WriteResult): boolean {
+  return outcome === "duplicate_content";
 }

@@ -25,6 +25,21 @@ export interface DocumentWrite {
   readonly documents: readonly NewDocument[];
 }
 
+/** Documents to write whole or not at all, and others to delete with them. */
+export interface Replacement extends DocumentWrite {
+  /** None of them is among the documents. */
+  readonly deleteIds: readonly string[];
+}
+
+export interface ReplacementResult {
+  /** False where a document was refused: nothing was written or deleted then. */
+  readonly committed: boolean;
+  /** One a document, in their order. */
+  readonly results: readonly WriteResult[];
+  /** How many of the ids were there, expired ones not counted. */
+  readonly deleted: number;
+}
+
 /** Vectors for documents that exist, no id twice, and each of the collection's dimension. */
 export interface VectorWrite {
   readonly collection: string;
@@ -129,6 +144,16 @@ export interface DocumentStore {
    * later. Fails with WriteConflictError where others keep changing the same documents.
    */
   write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]>;
+
+  /**
+   * Deletes first and then writes as `write` does, all in one transaction: a reader sees what was
+   * there or what is there now. Where a document is refused, nothing of it happens.
+   */
+  replace(
+    tenant: string,
+    replacement: Replacement,
+    signal?: AbortSignal,
+  ): Promise<ReplacementResult>;
 
   /**
    * Gives documents their vectors, in place of those that they have, where the content is still

@@ -19,6 +19,7 @@ import { FakeBridge } from "./migration-peers.ts";
 
 /** Called before a method answers; throws in its place, or waits. */
 export type Hook = () => void | Promise<void>;
+export type EmbedHook = (texts: readonly string[]) => void | Promise<void>;
 
 /** Peers that fail when told to. Their answers are thin; the real ones stand in integration tests. */
 export class FakePeers {
@@ -28,7 +29,7 @@ export class FakePeers {
   model = "";
   defaultModel = "fake-model";
   serving = true;
-  onEmbed: Hook = () => {};
+  onEmbed: EmbedHook = () => {};
   onUpsert: Hook = () => {};
   onDelete: Hook = () => {};
   onSearch: Hook = () => {};
@@ -53,7 +54,7 @@ export class FakePeers {
     service(EmbeddingService, {
       listModels: () => ({ models: [{ name: this.defaultModel, isDefault: true, ready: true }] }),
       embed: async ({ model, texts, task }) => {
-        await this.onEmbed();
+        await this.onEmbed(texts);
         if (task === EmbeddingTask.SEARCH_DOCUMENT) {
           this.calls.embed++;
           this.calls.embeddedTexts += texts.length;
@@ -71,13 +72,15 @@ export class FakePeers {
     });
     service(VectorStoreService, {
       getCollection: () => ({ collection: { name: "memories", embeddingModel: this.model } }),
-      upsertDocuments: async ({ documents, model }, { requestHeader }) => {
+      upsertDocuments: async ({ documents, model, deleteIds }, { requestHeader }) => {
         await this.onUpsert();
         this.calls.upsert++;
         this.model ||= model;
         if (model !== this.model) throw new ConnectError("other model", Code.FailedPrecondition);
         const tenant = tenantIn(requestHeader);
+        const gone = deleteIds.filter((id) => this.documents.delete(`${tenant}/${id}`));
         return {
+          deletedCount: BigInt(gone.length),
           results: documents.map((document) => {
             const key = `${tenant}/${document.id}`;
             if (this.refusesDocument(document)) {

@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createApp } from "../../services/ingestion/app.ts";
 import { readIngestionConfig } from "../../services/ingestion/config.ts";
-import { thisProcess } from "../../services/ingestion/owner.ts";
-import type { Owner } from "../../services/ingestion/store.ts";
+import { type Owner, thisProcess } from "../../services/ingestion/migration/owner.ts";
 import type { IngestionProgress } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import {
   IngestionService,
@@ -62,8 +61,8 @@ export async function startIngestion(
 }
 
 /**
- * Another process of this host, to the ingestions: with this one's id, each would take the other
- * for an earlier life of itself.
+ * Another process of this host, to migrations: with this one's id, each would take the other for
+ * an earlier life of itself.
  */
 export function anotherProcess(): Owner {
   return { ...thisProcess(), pid: process.ppid };

@@ -13,7 +13,6 @@ import { newId } from "../../shared/ids.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 import { FakePeers, unavailable } from "./ingestion-peers.ts";
 import {
-  anotherProcess,
   createFolder,
   ingest,
   startIngestion,
@@ -31,6 +30,8 @@ describeEachStore("ingestion", (_, database) => {
   let tenant: string;
 
   beforeEach(async () => {
+    // Whatever a test leaves in the queue would be the next one's.
+    await database().truncate();
     tenant = newId();
     peers = new FakePeers();
     folder = await createFolder();
@@ -218,6 +219,28 @@ describeEachStore("ingestion", (_, database) => {
     expect(peers.lastSearch?.mode).toBe(SearchMode.HYBRID);
   });
 
+  it("puts neighbours together, and answers by file where that is asked for", async () => {
+    const chunks = { chunkSize: 64, chunkOverlap: 0 };
+    const parts = ["one", "two", "three"].map(
+      (word) => `# ${word}\n\n${`Needle ${word}. `.repeat(15)}`,
+    );
+    await folder.plant({ "a.md": parts.join("\n\n"), "b.md": "# B\n\nNeedle.\n" });
+    expect((await run(chunks)).chunksStored).toBeGreaterThan(3n);
+    const ask = (request: object) =>
+      service.client.queryKnowledgeBase({ query: "Needle", repoId: "repo", topK: 10, ...request });
+    const { passages } = await ask({});
+    expect(passages.map(({ filePath }) => filePath).sort()).toEqual(["a.md", "b.md"]);
+    const whole = passages.find(({ filePath }) => filePath === "a.md");
+    expect(whole).toMatchObject({ startLine: 1, endLine: 11, section: "one" });
+    expect(whole?.memoryIds.length).toBeGreaterThan(2);
+    const apart = await ask({ keepApart: true });
+    expect(apart.passages.length).toBeGreaterThan(3);
+    expect(apart.passages.map(({ section }) => section)).toContain("three");
+    const { files } = await ask({ groupByFile: true, topK: 1 });
+    expect(files).toHaveLength(1);
+    expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
+  });
+
   it("answers by words alone while embedding is down", async () => {
     await folder.plant({ "a.md": "# Words\n" });
     await run();
@@ -282,16 +305,33 @@ describeEachStore("ingestion", (_, database) => {
   it("cleans up after a run that stored chunks and never recorded them", async () => {
     await folder.plant({ "a.md": "# Before\n" });
     await run();
-    await folder.plant({ "a.md": "# Between\n" });
-    peers.onDelete = () => {
-      throw new ConnectError("broken", Code.Internal);
-    };
-    expect(await run()).toMatchObject({ status: FAILED });
-    expect(peers.storedOf("a.md")).toHaveLength(2);
-    peers.onDelete = () => {};
+    // A process died between the write and its record.
+    await database()
+      .open()
+      .query("update rag_files set pending_ids = '{lost}' where tenant = $1", [tenant]);
+    const [before] = peers.documents.values();
+    if (before === undefined) throw new Error("nothing is stored");
+    peers.documents.set(`${tenant}/lost`, { ...before, id: "lost" });
     await folder.plant({ "a.md": "# After\n" });
     expect(await run()).toMatchObject({ status: COMPLETED, chunksDeleted: 2n });
     expect(peers.storedOf("a.md")).toMatchObject([{ content: "# After" }]);
+  });
+
+  it("sets files aside that a peer does not take while it takes others", async () => {
+    await service[Symbol.asyncDispose]();
+    service = await start({ MAHAVISHNU_INGESTION_PATIENCE_MS: "0" });
+    const files = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`${n}.md`, `# ${n}\n`]));
+    await folder.plant({ ...files, "poison.md": "# Poison\n" });
+    peers.onEmbed = (texts) => {
+      if (texts.some((text) => text.includes("Poison"))) unavailable();
+    };
+    expect(await run()).toMatchObject({
+      status: COMPLETED,
+      filesDone: 21n,
+      filesFailed: 1n,
+      chunksStored: 20n,
+      errors: [{ path: "poison.md", error: { code: Code.Unavailable } }],
+    });
   });
 
   it("refuses a second ingestion of a repository, and lets others follow the first", async () => {
@@ -334,13 +374,43 @@ describeEachStore("ingestion", (_, database) => {
     expect(await run()).toMatchObject({ status: COMPLETED, chunksStored: 1n });
   });
 
-  it("cancels and follows what another process runs", async () => {
+  it("cancels and follows what another process works on", async () => {
     await folder.plant({ "a.md": "# A\n" });
-    await using second = await startIngestion(database().url, peers, {}, tenant, anotherProcess());
     const { running, id } = await runHeld();
+    // It works on nothing itself.
+    const idle = { MAHAVISHNU_INGESTION_PARALLEL_INGESTIONS: "0" };
+    await using second = await startIngestion(database().url, peers, idle, tenant);
+    const watched: IngestionProgress[] = [];
+    const watching = (async () => {
+      for await (const { progress } of second.client.watchIngestion({ ingestionId: id })) {
+        if (progress !== undefined) watched.push(progress);
+      }
+    })();
     const { ingestion } = await second.client.cancelIngestion({ ingestionId: id });
     expect(ingestion).toMatchObject({ status: CANCELLED });
     expect(await running).toMatchObject({ status: CANCELLED });
+    await watching;
+    expect(watched.at(-1)).toMatchObject({ status: CANCELLED, stage: IngestionStage.DONE });
+  });
+
+  it("works on what another process was asked for, and cancels what waits at once", async () => {
+    await folder.plant({ "a.md": "# A\n" });
+    const idle = { MAHAVISHNU_INGESTION_PARALLEL_INGESTIONS: "0" };
+    await using asked = await startIngestion(database().url, peers, idle, tenant);
+    expect(await run({}, asked.client)).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+    await service[Symbol.asyncDispose]();
+    const stop = new AbortController();
+    const call = asked.client.ingestRepository(
+      { path: folder.path, repoId: "waits", detached: true },
+      { signal: stop.signal },
+    );
+    for await (const { progress } of call) {
+      expect(progress).toMatchObject({ status: IngestionStatus.PENDING });
+      const ingestionId = progress?.ingestionId ?? "";
+      const { ingestion } = await asked.client.cancelIngestion({ ingestionId });
+      expect(ingestion).toMatchObject({ status: CANCELLED });
+      break;
+    }
   });
 
   it("stops when the call is cancelled", async () => {
@@ -367,31 +437,111 @@ describeEachStore("ingestion", (_, database) => {
     expect(last).toMatchObject({ status: CANCELLED });
   });
 
-  it("ends what runs as failed when the process stops, and tells who listens", async () => {
+  it("goes on without the call that asked for it where it is detached", async () => {
     await folder.plant({ "a.md": "# A\n" });
-    const { running, id } = await runHeld();
-    await service[Symbol.asyncDispose]();
-    expect(await running).toMatchObject({ status: FAILED, stage: IngestionStage.DONE });
-    service = await start();
-    const { ingestion } = await service.client.getIngestion({ ingestionId: id });
-    expect(ingestion).toMatchObject({ status: FAILED });
-    expect(ingestion?.progress?.message).toMatch(/interrupted/);
+    const held = Promise.withResolvers<void>();
+    peers.onEmbed = () => held.promise;
+    const stop = new AbortController();
+    const call = service.client.ingestRepository(
+      { path: folder.path, repoId: "repo", detached: true },
+      { signal: stop.signal },
+    );
+    let id = "";
+    await expect(
+      (async () => {
+        for await (const { progress } of call) {
+          id = progress?.ingestionId ?? "";
+          stop.abort();
+        }
+      })(),
+    ).rejects.toMatchObject({ code: Code.Canceled });
+    held.resolve();
+    let last: IngestionProgress | undefined;
+    for await (const { progress } of service.client.watchIngestion({ ingestionId: id })) {
+      last = progress;
+    }
+    expect(last).toMatchObject({ status: COMPLETED, chunksStored: 1n });
   });
 
-  it("lays to rest what a dead process was running", async () => {
+  it("hands back what runs when the process stops, and the next one goes on with it", async () => {
+    await folder.plant({ "a.md": "# A\n", "b.md": "# B\n" });
+    await service[Symbol.asyncDispose]();
+    service = await start({
+      MAHAVISHNU_INGESTION_EMBED_BATCH: "1",
+      MAHAVISHNU_INGESTION_PARALLEL_BATCHES: "1",
+    });
+    let batches = 0;
+    const reached = Promise.withResolvers<void>();
+    peers.onEmbed = () => {
+      if (++batches === 1) return;
+      reached.resolve();
+      return new Promise(() => {});
+    };
+    const running = run();
+    await Promise.all([
+      expect(running).rejects.toMatchObject({ code: Code.Unavailable }),
+      reached.promise.then(() => service[Symbol.asyncDispose]()),
+    ]);
+    peers.onEmbed = () => {};
+    service = await start();
+    const { ingestions } = await service.client.listIngestions({});
+    expect(ingestions).toHaveLength(1);
+    let last: IngestionProgress | undefined;
+    const ingestionId = ingestions[0]?.id ?? "";
+    for await (const { progress } of service.client.watchIngestion({ ingestionId })) {
+      last = progress;
+    }
+    // What the first process stored counts as stored by this ingestion.
+    expect(last).toMatchObject({ status: COMPLETED, chunksStored: 2n, chunksUnchanged: 0n });
+    expect(peers.calls.embeddedTexts).toBe(2);
+  });
+
+  it("goes on with what a dead process was working on", async () => {
     await folder.plant({ "a.md": "# A\n" });
     const dead = newId();
     await database()
       .open()
       .query(
         `insert into rag_ingestions
-         (tenant, id, repo_id, path, status, owner_host, owner_pid, owner_life, heartbeat_at)
-       values ($1, $2, 'repo', '/x', 'in_progress', 'elsewhere', 1, 'x', now() - interval '1 minute')`,
-        [tenant, dead],
+         (tenant, id, repo_id, path, settings, status, lease_token, lease_until)
+       values ($1, $2, 'repo', $3, $4, 'in_progress', 'x', now() - interval '1 second')`,
+        [
+          tenant,
+          dead,
+          folder.path,
+          JSON.stringify({ include: [], exclude: [], chunkSize: 512, chunkOverlap: 0 }),
+        ],
       );
-    expect(await run()).toMatchObject({ status: COMPLETED });
-    const { ingestion } = await service.client.getIngestion({ ingestionId: dead });
-    expect(ingestion).toMatchObject({ status: FAILED });
+    let last: IngestionProgress | undefined;
+    for await (const { progress } of service.client.watchIngestion({ ingestionId: dead })) {
+      last = progress;
+    }
+    expect(last).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+  });
+
+  it("ends what nobody can go on with", async () => {
+    const ids = { deletion: newId(), documents: newId(), cancelled: newId() };
+    const insert = (id: string, kind: string, cancelled: boolean) =>
+      database()
+        .open()
+        .query(
+          `insert into rag_ingestions
+             (tenant, id, repo_id, kind, path, status, lease_token, lease_until, cancel_requested)
+           values ($1, $2, $2, $3, '/', 'in_progress', 'x', now() - interval '1 second', $4)`,
+          [tenant, id, kind, cancelled],
+        );
+    await insert(ids.deletion, "deletion", false);
+    await insert(ids.documents, "documents", false);
+    await insert(ids.cancelled, "folder", true);
+    const statusOf = async (ingestionId: string) => {
+      for await (const { progress } of service.client.watchIngestion({ ingestionId })) {
+        if (progress?.stage === IngestionStage.DONE) return progress.status;
+      }
+      return undefined;
+    };
+    expect(await statusOf(ids.deletion)).toBe(FAILED);
+    expect(await statusOf(ids.documents)).toBe(FAILED);
+    expect(await statusOf(ids.cancelled)).toBe(CANCELLED);
   });
 
   it("lets ingestions wait for their turn", async () => {
@@ -437,13 +587,7 @@ describeEachStore("ingestion", (_, database) => {
     await folder.plant({ "a.md": "# A\n" });
     await run();
     await run({ repoId: "other" });
-    await using stranger = await startIngestion(
-      database().url,
-      peers,
-      {},
-      newId(),
-      anotherProcess(),
-    );
+    await using stranger = await startIngestion(database().url, peers, {}, newId());
     await run({}, stranger.client);
     const { ingestions } = await service.client.listIngestions({ repoId: "repo" });
     await expect(

@@ -1,8 +1,8 @@
 import { beforeAll, expect, it } from "vitest";
 import type { MigrationStore } from "../../services/ingestion/migration/migration-store.ts";
 import type { Checkpoint } from "../../services/ingestion/migration/migration-tally.ts";
+import type { Owner } from "../../services/ingestion/migration/owner.ts";
 import { PostgresMigrationStore } from "../../services/ingestion/migration/postgres-migration-store.ts";
-import type { Owner } from "../../services/ingestion/store.ts";
 import { newId } from "../../shared/ids.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 

@@ -157,7 +157,7 @@ describeEachStore("ingestion with the real embedder and vector store", (_, datab
       chunksDeleted: 0n,
     });
     await writeFile(join(folder, "README.md"), "# Zymurgy\n\nThe art of fermentation.\n");
-    await rm(join(folder, "owner.ts"));
+    await rm(join(folder, "metrics.ts"));
     const { chunksStored, chunksDeleted } = await ingest();
     expect(chunksStored).toBe(1n);
     expect(chunksDeleted).toBeGreaterThan(1n);

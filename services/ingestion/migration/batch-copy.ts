@@ -1,10 +1,10 @@
 import type { Embedder, ItemFailure, Work } from "../ports.ts";
-import type { Turns } from "../turns.ts";
 import type { EmbeddedMemory, MemoryTarget, StoredMemory } from "./memory-target.ts";
 import type { Outcome, Result } from "./migration-tally.ts";
 import type { RecordBatch } from "./record-reader.ts";
 import type { SourceRecord } from "./source-record.ts";
 import { type TargetMemory, toMemory } from "./target-memory.ts";
+import type { Turns } from "./turns.ts";
 
 /** What the embedder and the vector store take. */
 const mostContentBytes = 1_048_576;

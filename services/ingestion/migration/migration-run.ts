@@ -3,7 +3,6 @@ import { BoundedTasks } from "../bounded-tasks.ts";
 import { collectionModel } from "../collection-model.ts";
 import { patiently } from "../patience.ts";
 import type { Embedder, PassageStore, Work } from "../ports.ts";
-import { Turns } from "../turns.ts";
 import { type CopyContext, copyBatch } from "./batch-copy.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import {
@@ -21,6 +20,7 @@ import {
   type RecordReader,
   SourceChangedError,
 } from "./record-reader.ts";
+import { Turns } from "./turns.ts";
 
 /**
  * Batches in flight for each that is embedded: while the embedder is busy with so many as it may

@@ -1,5 +1,5 @@
-import type { Owner } from "../store.ts";
 import type { Checkpoint } from "./migration-tally.ts";
+import type { Owner } from "./owner.ts";
 
 /** A migration of a tenant. */
 export interface MigrationKey {

@@ -2,19 +2,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DependencyUnavailableError, DomainError } from "../../../shared/errors.ts";
 import { newId } from "../../../shared/ids.ts";
 import { MigrationBusyError } from "../errors.ts";
-import { StopRequest } from "../live-ingestion.ts";
-import { isOrphan, thisProcess } from "../owner.ts";
 import { patiently } from "../patience.ts";
 import type { Embedder, PassageStore, Work } from "../ports.ts";
-import type { Owner } from "../store.ts";
-import { Turns } from "../turns.ts";
+import { StopRequest } from "../stop-request.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import type { Verification } from "./migration-run.ts";
 import { type MigrationJob, type MigrationOptions, MigrationRun } from "./migration-run.ts";
 import type { MigrationEnd, MigrationStore, NewMigration } from "./migration-store.ts";
 import { type Figures, noFigures } from "./migration-tally.ts";
+import { isOrphan, type Owner, thisProcess } from "./owner.ts";
 import { beginning, RecordReader } from "./record-reader.ts";
 import type { RecordSource, SourceFile, SourceRequest } from "./source-record.ts";
+import { Turns } from "./turns.ts";
 
 const beatMs = 1_000;
 /** How often the caller is told; the contract promises every second. */

@@ -1,6 +1,5 @@
 import type { Postgres } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
-import type { Owner } from "../store.ts";
 import type {
   MigrationEnd,
   MigrationKey,
@@ -10,6 +9,7 @@ import type {
   RunningMigration,
 } from "./migration-store.ts";
 import { type Checkpoint, type Figures, noFigures } from "./migration-tally.ts";
+import type { Owner } from "./owner.ts";
 import { beginning } from "./record-reader.ts";
 
 interface CheckpointRow {

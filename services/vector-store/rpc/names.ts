@@ -32,16 +32,21 @@ export function parseCollectionName(given: string, field = "collection"): string
 }
 
 /** Checks the ids of a request, `most` at the most. */
-export function requireIds(ids: readonly string[], most: number, violations: Violations): void {
+export function requireIds(
+  ids: readonly string[],
+  most: number,
+  violations: Violations,
+  field = "ids",
+): void {
   violations.require(
     ids.length >= 1 && ids.length <= most,
-    "ids",
+    field,
     `must hold 1 to ${most.toLocaleString("en")} ids`,
   );
   if (ids.length > most) return;
   for (const [i, id] of ids.entries()) {
     const problem = boundedTextProblem(id, 1, documentBounds.id);
-    if (problem !== undefined) violations.add(`ids[${i}]`, problem);
+    if (problem !== undefined) violations.add(`${field}[${i}]`, problem);
   }
 }
 

@@ -74,7 +74,7 @@ export async function checkUpsert(
   return { collection, model };
 }
 
-function resultMessage(
+export function resultMessage(
   document: NewDocument,
   result: WriteResult | undefined,
   contentField: string,

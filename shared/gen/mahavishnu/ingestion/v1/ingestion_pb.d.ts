@@ -82,9 +82,9 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
   filesFailed: bigint;
 
   /**
-   * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore), `excluded` (built in or
+   * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore or .mahavishnuignore), `excluded` (built in or
    * by the request), `not_included`, `secret`, `generated`, `binary`, `empty`, `too_large`,
-   * `symlink`, `special`. A folder that is passed over counts once.
+   * `symlink`, `special`, `set_aside` (processes died over it in an earlier run). A folder that is passed over counts once.
    *
    * @generated from field: map<string, int64> files_skipped = 10;
    */
@@ -117,6 +117,22 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
    * @generated from field: string message = 14;
    */
   message: string;
+
+  /**
+   * The part of the work that sets the pace so far: `read`, `split`, `embed` or `store`. Empty where
+   * nothing was worked on, or another process works on it.
+   *
+   * @generated from field: string slowest = 15;
+   */
+  slowest: string;
+
+  /**
+   * For how long each of these parts had something to do; they work side by side. Empty where
+   * another process works on it.
+   *
+   * @generated from field: map<string, google.protobuf.Duration> busy = 16;
+   */
+  busy: { [key: string]: Duration };
 };
 
 /**

@@ -45,7 +45,7 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
 
   /**
    * No files that match one of these patterns (.gitignore syntax), beside the built-in exclusions
-   * and those of .gitignore files. Up to 1,000 of up to 1,024 bytes.
+   * and those of .gitignore and .mahavishnuignore files. Up to 1,000 of up to 1,024 bytes.
    *
    * @generated from field: repeated string exclude = 4;
    */
@@ -65,6 +65,13 @@ export declare type IngestRepositoryRequest = Message<"mahavishnu.ingestion.v1.I
    * @generated from field: optional int32 chunk_overlap = 6;
    */
   chunkOverlap?: number | undefined;
+
+  /**
+   * The ingestion goes on when this call ends, however it ends; CancelIngestion stops it.
+   *
+   * @generated from field: bool detached = 7;
+   */
+  detached: boolean;
 };
 
 /**
@@ -107,28 +114,35 @@ export declare type IngestDocumentsRequest = Message<"mahavishnu.ingestion.v1.In
   repoId: string;
 
   /**
-   * The document's name within the repository, 1 to 1,024 bytes; the same uri replaces.
+   * The document's name within the repository, 1 to 1,024 bytes; the same uri replaces. It is the
+   * `file_path` of the passages.
    *
    * @generated from field: string uri = 2;
    */
   uri: string;
 
   /**
-   * Its bytes, up to 8 MiB.
+   * Its bytes, up to 8 MiB. Empty: removes the document.
    *
    * @generated from field: bytes content = 3;
    */
   content: Uint8Array;
 
   /**
-   * Its media type, such as `text/markdown`. Empty: by the uri's extension, else `text/plain`.
+   * Its media type, such as `text/markdown; charset=utf-8`. Empty: by the uri's extension, else
+   * `text/plain`. Read are `text/plain`, `text/markdown`, `application/json`, code such as
+   * `text/x-python` or `application/typescript`, any other `text/...` as text; `text/html`,
+   * `application/pdf` and Word's `.docx` are converted to text, in which lines are counted then.
+   * Others, and content that is not what it says, are INVALID_ARGUMENT. A document that would take
+   * more than a minute or 512 MiB to convert, a .docx that would unpack to more than 64 MiB, too.
    *
    * @generated from field: string media_type = 4;
    */
   mediaType: string;
 
   /**
-   * Free data, kept with every chunk.
+   * Free data, kept with every chunk, up to 16 KiB as JSON. Names that ingestion itself gives, such
+   * as `file_path`, are its own.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -464,6 +478,21 @@ export declare type QueryKnowledgeBaseRequest = Message<"mahavishnu.ingestion.v1
    * @generated from field: string language = 6;
    */
   language: string;
+
+  /**
+   * Answer by file: `top_k` files, best first, each with its passages in the order of lines.
+   *
+   * @generated from field: bool group_by_file = 7;
+   */
+  groupByFile: boolean;
+
+  /**
+   * Answer passages as they are stored. Default: those of one file that touch or overlap are one,
+   * with the score of the best of them; `top_k` counts what is answered.
+   *
+   * @generated from field: bool keep_apart = 8;
+   */
+  keepApart: boolean;
 };
 
 /**
@@ -479,11 +508,18 @@ export declare const QueryKnowledgeBaseRequestSchema: GenMessage<QueryKnowledgeB
  */
 export declare type QueryKnowledgeBaseResponse = Message<"mahavishnu.ingestion.v1.QueryKnowledgeBaseResponse"> & {
   /**
-   * Best first; no passage twice.
+   * Best first; no passage twice. Empty with `group_by_file`.
    *
    * @generated from field: repeated mahavishnu.ingestion.v1.Passage passages = 1;
    */
   passages: Passage[];
+
+  /**
+   * Best first. Empty without `group_by_file`.
+   *
+   * @generated from field: repeated mahavishnu.ingestion.v1.FilePassages files = 2;
+   */
+  files: FilePassages[];
 };
 
 /**
@@ -493,13 +529,54 @@ export declare type QueryKnowledgeBaseResponse = Message<"mahavishnu.ingestion.v
 export declare const QueryKnowledgeBaseResponseSchema: GenMessage<QueryKnowledgeBaseResponse>;
 
 /**
+ * What was found in one file.
+ *
+ * @generated from message mahavishnu.ingestion.v1.FilePassages
+ */
+export declare type FilePassages = Message<"mahavishnu.ingestion.v1.FilePassages"> & {
+  /**
+   * The repository.
+   *
+   * @generated from field: string repo_id = 1;
+   */
+  repoId: string;
+
+  /**
+   * The file's path within the repository.
+   *
+   * @generated from field: string file_path = 2;
+   */
+  filePath: string;
+
+  /**
+   * The score of its best passage.
+   *
+   * @generated from field: float score = 3;
+   */
+  score: number;
+
+  /**
+   * By line; at most 50 of them.
+   *
+   * @generated from field: repeated mahavishnu.ingestion.v1.Passage passages = 4;
+   */
+  passages: Passage[];
+};
+
+/**
+ * Describes the message mahavishnu.ingestion.v1.FilePassages.
+ * Use `create(FilePassagesSchema)` to create a new message.
+ */
+export declare const FilePassagesSchema: GenMessage<FilePassages>;
+
+/**
  * A passage of a document.
  *
  * @generated from message mahavishnu.ingestion.v1.Passage
  */
 export declare type Passage = Message<"mahavishnu.ingestion.v1.Passage"> & {
   /**
-   * The memory's id.
+   * The memory's id; of several that were put together, the best one's.
    *
    * @generated from field: string id = 1;
    */
@@ -560,6 +637,28 @@ export declare type Passage = Message<"mahavishnu.ingestion.v1.Passage"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 9;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * The headings or symbols that it stands under, such as `Guide > Setup` or `Cache > get`. Empty:
+   * none.
+   *
+   * @generated from field: string section = 10;
+   */
+  section: string;
+
+  /**
+   * The commit that was checked out when it was stored. Empty: none.
+   *
+   * @generated from field: string commit = 11;
+   */
+  commit: string;
+
+  /**
+   * The ids of the memories that it was put together from, by line; one at least.
+   *
+   * @generated from field: repeated string memory_ids = 12;
+   */
+  memoryIds: string[];
 };
 
 /**
@@ -895,8 +994,11 @@ export declare const IngestionService: GenService<{
    * while it runs; the last message has stage DONE and the status. Fails with INVALID_ARGUMENT,
    * NOT_FOUND or PERMISSION_DENIED where the path cannot be ingested, with ABORTED and reason
    * CONFLICT where the repository is being ingested already: metadata `ingestion_id` names the one
-   * to watch. Single bad files do not fail the call. Cancelling the call, its deadline and a lost
-   * connection stop the ingestion as CancelIngestion does; ingesting again goes on from there.
+   * to watch. Single bad files do not fail the call.
+   * Cancelling the call, its deadline and a lost connection stop the ingestion as CancelIngestion
+   * does, unless `detached` is set; ingesting again goes on from there. A server that stops or dies
+   * ends the call with UNAVAILABLE and does not stop the ingestion: another process, or the next
+   * life of this one, goes on by itself within a minute. WatchIngestion then tells the rest.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.IngestRepository
    */
@@ -906,7 +1008,15 @@ export declare const IngestionService: GenService<{
     output: typeof IngestRepositoryResponseSchema;
   },
   /**
-   * Ingests documents that the caller sends. Each is answered under its uri after its commit.
+   * Ingests documents that the caller sends, in any number, as one ingestion. Each is answered once
+   * under its uri, after its commit and in any order; a bad one is answered by its error and does
+   * not end the stream. A changed document replaces its passages so that a reader sees the old or
+   * the new; an unchanged one costs a hash; an empty one removes what was stored under its uri. Two
+   * of one uri are taken in as they come. A busy embedder holds the stream back. What was not
+   * answered may be sent again without harm, to any process, which is how to go on after a lost
+   * connection: sending all again is answered as unchanged. Streams may run side by side and beside
+   * the ingestion of a folder; fails with ABORTED, reason CONFLICT, while the repository is deleted,
+   * and where CancelIngestion ends it; with UNAVAILABLE where the process stops.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.IngestDocuments
    */
@@ -936,7 +1046,8 @@ export declare const IngestionService: GenService<{
     output: typeof ListIngestionsResponseSchema;
   },
   /**
-   * Streams the progress of an ingestion until it ends, from wherever it is now.
+   * Streams the progress of an ingestion until it ends, from wherever it is now, whichever process
+   * works on it. Ends with UNAVAILABLE where the process that was asked stops: watch it from another.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.WatchIngestion
    */
@@ -946,8 +1057,8 @@ export declare const IngestionService: GenService<{
     output: typeof WatchIngestionResponseSchema;
   },
   /**
-   * Stops an ingestion after the batch in flight, and answers when it has ended. What is stored
-   * stays. One that has ended is answered as it is.
+   * Stops an ingestion after the batch in flight, whichever process works on it, and answers when
+   * it has ended. What is stored stays. One that has ended is answered as it is.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.CancelIngestion
    */

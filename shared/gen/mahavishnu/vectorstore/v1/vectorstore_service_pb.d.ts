@@ -239,6 +239,24 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: bool vectors_only = 4;
    */
   vectorsOnly: boolean;
+
+  /**
+   * Documents to delete in the same transaction, before the others are written: up to 10,000 ids,
+   * none of which stands among `documents`. A reader sees either what was there or what is there
+   * now, never a mix. Deleting what is not there is no error. Implies `all_or_nothing`; not with
+   * `vectors_only`.
+   *
+   * @generated from field: repeated string delete_ids = 10;
+   */
+  deleteIds: string[];
+
+  /**
+   * Where one document is refused, nothing is written or deleted: the refused ones are reported in
+   * their places, all others fail with ABORTED, reason CONFLICT. Not with `vectors_only`.
+   *
+   * @generated from field: bool all_or_nothing = 11;
+   */
+  allOrNothing: boolean;
 };
 
 /**
@@ -259,6 +277,13 @@ export declare type UpsertDocumentsResponse = Message<"mahavishnu.vectorstore.v1
    * @generated from field: repeated mahavishnu.vectorstore.v1.UpsertResult results = 1;
    */
   results: UpsertResult[];
+
+  /**
+   * How many of `delete_ids` were there.
+   *
+   * @generated from field: int64 deleted_count = 10;
+   */
+  deletedCount: bigint;
 };
 
 /**

@@ -1,6 +1,20 @@
 import { hostname } from "node:os";
-import { newId } from "../../shared/ids.ts";
-import type { Owner, RunningIngestion } from "./store.ts";
+import { newId } from "../../../shared/ids.ts";
+
+/** The process that runs a migration. */
+export interface Owner {
+  readonly host: string;
+  readonly pid: number;
+  /** Differs between two lives of one process id. */
+  readonly life: string;
+}
+
+interface Owned {
+  readonly id: string;
+  readonly owner: Owner;
+  /** Since its last sign of life, in milliseconds. */
+  readonly silentMs: number;
+}
 
 /** Silence after which an owner is taken for dead; it beats every second. */
 const silenceMs = 30_000;
@@ -11,12 +25,12 @@ export function thisProcess(): Owner {
 }
 
 /**
- * Whether nobody runs an ingestion any more; `holds` tells of this process's own. On this host the process table knows at once, on
- * others only silence tells. A wrong guess does no harm: an owner whose ingestion was taken away
- * learns of it with its next beat and stops.
+ * Whether nobody runs a migration any more; `holds` tells of this process's own. On this host the
+ * process table knows at once, on others only silence tells. A wrong guess does no harm: an owner
+ * whose migration was taken away learns of it with its next beat and stops.
  */
 export function isOrphan(
-  { id, owner, silentMs }: RunningIngestion,
+  { id, owner, silentMs }: Owned,
   own: Owner,
   holds: (id: string) => boolean,
 ): boolean {
