@@ -112,4 +112,15 @@ describe("a score", () => {
     expect(scoreOf(aged(-hourMs))).toBe(Math.fround(0.8));
     expect(scoreOf(hit("a", 0.8, { createTime: undefined }))).toBe(Math.fround(0.8));
   });
+
+  it("does not fade with age while it is pinned", () => {
+    const old = { createTime: BigInt(now - 2 * hourMs) * 1_000n };
+    const partsOf = (metadata: Hit["metadata"]) =>
+      score([hit("a", 0.8, { ...old, metadata })], { halfLifeMs: hourMs })[0];
+    expect(partsOf({ pinned: true })).toMatchObject({
+      score: Math.fround(0.8),
+      parts: { recency: 1 },
+    });
+    expect(partsOf({ pinned: false })).toMatchObject({ score: Math.fround(0.2) });
+  });
 });

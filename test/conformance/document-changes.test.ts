@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import type { DocumentChange } from "../../services/vector-store/document-change.ts";
+import { CollectionNotFoundError } from "../../services/vector-store/errors.ts";
 import { instantNow } from "../../services/vector-store/instant.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
 import type { ListOrder, ListQuery } from "../../services/vector-store/store.ts";
@@ -168,5 +169,47 @@ describeEachStore("changes of documents", (_, database) => {
     expect(await pages({ by: "create_time", descending: true })).toBe("adceb");
     expect(await pages({ by: "update_time", descending: false })).toBe("acdeb");
     expect(await pages({ by: "update_time", descending: true })).toBe("bedca");
+  });
+
+  test.each([4, 2_001])(
+    "changes and lists in a collection of %i components, beside equal ids elsewhere",
+    async (dimension) => {
+      const tenant = newTenant();
+      const name = `changed_${dimension}`;
+      const oneAt = (place: number) => Array.from({ length: dimension }, (_, i) => +(i === place));
+      await store.createCollection({
+        name,
+        dimension,
+        distance: "cosine",
+        embeddingModel: undefined,
+        textLanguage: "english",
+      });
+      await store.write(tenant, writeOf(newDocument("elsewhere", { id: "a" })));
+      const documents = ["a", "b"].map((id) => newDocument(`note ${id}`, { id }));
+      await store.write(tenant, { collection: name, model, documents });
+      const there = (one: DocumentChange) =>
+        store.change(tenant, { collection: name, model, change: one });
+      // Free in this collection, whatever another one holds.
+      expect(
+        await there({ id: "a", content: textOf("elsewhere"), vector: oneAt(2) }),
+      ).toMatchObject({ outcome: "updated", hasVector: true });
+      expect(await there({ id: "b", content: textOf("elsewhere") })).toEqual({
+        outcome: "duplicate_content",
+        id: "a",
+      });
+      const [changed] = await store.get(tenant, name, ["a"], true);
+      expect([...(changed?.vector ?? [])]).toEqual(oneAt(2));
+      expect(await store.collection(name)).toMatchObject({ embeddingModel: model });
+      expect(await read(tenant, "a")).toMatchObject({ content: "elsewhere", vector: undefined });
+      const order: ListOrder = { by: "update_time", descending: true };
+      const query = { filter: undefined, order, after: undefined, limit: 9, includeVectors: false };
+      const listed = await store.list(tenant, name, query);
+      expect(listed.documents.map(({ id }) => id)).toEqual(["a", "b"]);
+    },
+  );
+
+  test("fails where there is no such collection", async () => {
+    const write = { collection: "nowhere", model: undefined, change: { id: "a", metadata: "{}" } };
+    await expect(store.change(newTenant(), write)).rejects.toThrow(CollectionNotFoundError);
   });
 });

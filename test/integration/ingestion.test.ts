@@ -116,7 +116,9 @@ describeEachStore("ingestion with the real embedder and vector store", (_, datab
   }
 
   it("ingests real files and finds them by what they say", async () => {
-    const files = (await readdir(folder)).filter((name) => /\.(ts|md)$/.test(name));
+    const files = (await readdir(folder, { recursive: true })).filter((name) =>
+      /\.(ts|md)$/.test(name),
+    );
     const first = await ingest();
     expect(first).toMatchObject({
       status: IngestionStatus.COMPLETED,

@@ -626,8 +626,9 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
 
   /**
    * Let age count: a memory as old as this scores half, one twice as old a quarter, by its
-   * `create_time`; what has none counts as new. 1 s or more. Absent: age makes no difference. It
-   * orders the best that each source found, at least 3 times as many as `limit`.
+   * `create_time`; what has none counts as new, and so does what is pinned. 1 s or more. Absent: age
+   * makes no difference. It orders the best that each source found, at least 3 times as many as
+   * `limit`.
    *
    * @generated from field: google.protobuf.Duration recency_half_life = 13;
    */
