@@ -123,8 +123,11 @@ export class BatchingEmbedder implements Embedder {
       for (const [key, text] of texts.entries()) this.submit(caller, key, text);
       if (left === 0) return await promise;
       this.#start();
+      const besideOthers = this.#running.others > 0;
       const all = await promise;
-      if (caller.urgent && texts.length === 1) this.#courtesy.queryTook(performance.now() - begun);
+      if (caller.urgent && texts.length === 1) {
+        this.#courtesy.queryTook(performance.now() - begun, besideOthers);
+      }
       return all;
     } finally {
       signal?.removeEventListener("abort", onAbort);

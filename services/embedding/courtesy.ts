@@ -18,7 +18,8 @@ const textsWorthAPlace = 8;
 /**
  * How much others make room for queries. Nobody tells how much a provider works on at once, so it
  * is learnt: each query that was held up halves what others may have under way, and each that was
- * not lets it grow again, up to half of all places.
+ * not, though others had something under way, lets it grow again, up to half of all places. Queries
+ * that had the provider to themselves teach nothing of that.
  */
 export class Courtesy {
   readonly #lastsMs: number;
@@ -38,11 +39,11 @@ export class Courtesy {
     return first;
   }
 
-  /** How long a query of one text has taken, its wait included. */
-  queryTook(ms: number): void {
+  /** How long a query of one text has taken, its wait included; and whether others were beside it. */
+  queryTook(ms: number, besideOthers: boolean): void {
     this.#best = Math.min(this.#best * forgetting, ms);
     if (ms > this.#best * heldUp) this.#share *= backOff;
-    else if (ms < this.#best * notHeldUp) this.#share *= goOn;
+    else if (besideOthers && ms < this.#best * notHeldUp) this.#share *= goOn;
     // Growing from too little would take for ever; one text at a time is the least anyway.
     this.#share = Math.min(1, Math.max(this.#share, 1 / 1_024));
   }
