@@ -20,7 +20,7 @@ import { ofPlatform, type StoredCollection } from "./sql/collection-row.ts";
 import { CollectionStore } from "./sql/collection-store.ts";
 import { changeDocument } from "./sql/document-changes.ts";
 import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
-import { DocumentSearch, exactScopeByDefault, type SearchOptions } from "./sql/document-search.ts";
+import { DocumentSearch, type SearchOptions } from "./sql/document-search.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import { IndexBuilds } from "./sql/index-builds.ts";
 import {
@@ -54,9 +54,8 @@ export interface StoreOptions extends SearchOptions {
   readonly buildMemoryMb?: number;
 }
 
-export const storeDefaults = {
+const storeDefaults = {
   maxCollections: 100,
-  exactScope: exactScopeByDefault,
   buildMemoryMb: 1_024,
 } as const;
 

@@ -28,7 +28,7 @@ interface HitRow extends DocumentRow {
   readonly bytes: number;
 }
 
-export const exactScopeByDefault = 50_000;
+const exactScopeByDefault = 50_000;
 
 /** Searches a table of documents: plans both legs, and runs one statement. */
 export class DocumentSearch {
