@@ -241,7 +241,11 @@ describe("vector-store", () => {
       expect(results[3]?.error?.message).toContain(`documents[3].${field}`);
     }
     const read = await client.getDocuments({ ids: ["a", "b"], includeVectors: true }, tenant);
-    expect(read.documents[0]).toMatchObject({ agentId: "agent", metadata: { n: 1 }, vector });
+    expect(read.documents[0]).toMatchObject({
+      agentId: "agent",
+      metadata: { n: 1 },
+      vector: { values: new Float32Array(vector.values) },
+    });
     expect(read.documents[1]).toMatchObject({ content: "other" });
     expect(read.documents[1]?.vector).toBeUndefined();
     expect(await refusal(client.upsertDocuments({ ...write, model: "" }, tenant))).toMatchObject({
@@ -333,7 +337,7 @@ describe("vector-store", () => {
       expireTime: { seconds: 33_000_000_000n },
       dedupScope: "",
     });
-    expect(documents[0]?.vector?.values).toEqual(vectorOf(1));
+    expect(documents[0]?.vector?.values).toEqual(new Float32Array(vectorOf(1)));
     expect(documents[0]?.contentHash).toMatch(/^[0-9a-f]{64}$/);
     const again = document("a text", { agentId: "agent" });
     const second = await client.upsertDocuments({ documents: [again] }, tenant);
@@ -386,7 +390,7 @@ describe("vector-store", () => {
       tenant,
     );
     expect(near.mode).toBe(SearchMode.VECTOR);
-    expect(near.hits[0]?.document?.vector?.values).toEqual(values);
+    expect(near.hits[0]?.document?.vector?.values).toEqual(new Float32Array(values));
     expect(near.hits[0]?.textScore).toBeUndefined();
     const filter = {
       node: {

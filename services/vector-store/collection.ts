@@ -73,7 +73,7 @@ export function requireModel({ embeddingModel }: Collection, model: string | und
 /** Throws DimensionMismatchError; `field` is where the vector stands in the request. */
 export function requireDimension(
   { dimension }: Collection,
-  vector: readonly number[],
+  vector: ArrayLike<number>,
   field: string,
 ): void {
   if (vector.length !== dimension) {

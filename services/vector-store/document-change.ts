@@ -6,7 +6,7 @@ export interface DocumentChange {
   readonly id: string;
   /** Without a vector beside it a new content has none. */
   readonly content?: { readonly text: string; readonly hash: string };
-  readonly vector?: readonly number[];
+  readonly vector?: ArrayLike<number>;
   /** A JSON object as text. */
   readonly metadata?: string;
   /** `null`: it does not expire any more. */

@@ -19,7 +19,7 @@ export interface NewDocument extends Owner {
   /** Whether the caller gave the id, so that another document may have it already. */
   readonly idGiven: boolean;
   readonly content: string;
-  readonly vector: readonly number[] | undefined;
+  readonly vector: ArrayLike<number> | undefined;
   readonly memoryType: MemoryTypeName;
   readonly sourceSystem: string;
   /** A JSON object as text. */
@@ -57,7 +57,7 @@ export type WriteResult =
 export interface NewVector {
   readonly id: string;
   readonly contentHash: string;
-  readonly vector: readonly number[];
+  readonly vector: ArrayLike<number>;
 }
 
 /** What became of a vector; but for the first, nothing was written. */

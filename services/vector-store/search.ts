@@ -13,11 +13,11 @@ export function hybridCandidates(limit: number): number {
 }
 
 export type SearchBy =
-  | { readonly mode: "vector"; readonly vector: readonly number[] }
+  | { readonly mode: "vector"; readonly vector: ArrayLike<number> }
   | { readonly mode: "text"; readonly text: string }
   | {
       readonly mode: "hybrid";
-      readonly vector: readonly number[];
+      readonly vector: ArrayLike<number>;
       readonly text: string;
       /** 0 to 1; undefined: `defaultVectorWeight`. */
       readonly vectorWeight?: number | undefined;

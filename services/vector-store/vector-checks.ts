@@ -17,11 +17,16 @@ const largestHalf = 65_504;
 const shortestHalf = 1e-3;
 
 /** What keeps a vector from being compared with others; undefined if nothing. */
-export function vectorProblem(values: readonly number[]): string | undefined {
+export function vectorProblem(values: ArrayLike<number>): string | undefined {
   if (values.length === 0) return "must not be empty";
   if (values.length > maxDimension) return `must have at most ${maxDimension} components`;
   let sum = 0;
-  for (const value of values) sum += value * value;
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] ?? Number.NaN;
+    sum += value * value;
+    if (Math.abs(value) > largest) largest = Math.abs(value);
+  }
   if (!Number.isFinite(sum)) return "every component must be a finite number";
   if (sum === 0) return "must not be all zero";
   const length = Math.sqrt(sum);
@@ -30,7 +35,7 @@ export function vectorProblem(values: readonly number[]): string | undefined {
   if (length < least || length > longest) {
     return `must be ${least} to ${longest} long to be compared`;
   }
-  if (half && values.some((value) => Math.abs(value) > largestHalf)) {
+  if (half && largest > largestHalf) {
     return `must have no component above ${largestHalf}`;
   }
   return undefined;

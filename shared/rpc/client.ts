@@ -1,4 +1,4 @@
-import { create, type DescMethod, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protobuf";
 import type {
   CallOptions,
   ContextValues,
@@ -12,7 +12,7 @@ import type {
 import { createContextValues } from "@connectrpc/connect";
 import { Channel, type ChannelOptions, credentials, Metadata } from "@grpc/grpc-js";
 import { ClientStream, callUnary } from "./client-call.ts";
-import { defaultMaxMessageBytes, encode } from "./codec.ts";
+import { decode, defaultMaxMessageBytes, encode } from "./codec.ts";
 import { toConnectError } from "./errors.ts";
 import type { AnyNext, AnyRequest, AnyResponse } from "./hosted-method.ts";
 import { addHeaders, headersOf } from "./metadata.ts";
@@ -179,7 +179,7 @@ async function sendUnary(
   const result = await (isRetryable(method)
     ? withRetries(attempt, budget, retry, deadline, init.signal)
     : attempt());
-  return responseOf(request, fromBinary(method.output, result.bytes), {
+  return responseOf(request, decode(method.output, result.bytes), {
     header: () => result.header,
     trailer: () => result.trailer,
   }) as UnaryResponse;
@@ -196,7 +196,7 @@ async function sendStream(
     channel,
     initOf(request, deadline),
     encoded(method, request.message, maxMessageBytes),
-    (bytes) => fromBinary(method.output, bytes),
+    (bytes) => decode(method.output, bytes),
   );
   const header = await call.header;
   return responseOf(request, call.responses, {

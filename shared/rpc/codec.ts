@@ -1,12 +1,11 @@
 import {
   create,
   type DescMessage,
-  fromBinary,
   type MessageInitShape,
   type MessageShape,
-  toBinary,
 } from "@bufbuild/protobuf";
 import { DomainError } from "../errors.ts";
+import { messageCodec } from "./float-lists.ts";
 
 /** Largest message in either direction unless configured otherwise. */
 export const defaultMaxMessageBytes = 16 * 1024 * 1024;
@@ -29,9 +28,20 @@ export function encode<Desc extends DescMessage>(
   limit: number,
   what: "request" | "response",
 ): Buffer {
-  const bytes = toBinary(schema, create(schema, message));
+  const bytes = messageCodec(schema).encode(create(schema, message));
   checkSize(bytes.byteLength, limit, what);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/**
+ * A message from its bytes; throws where they are none. Embeddings in it (messages of one
+ * `repeated float`) are Float32Arrays, which read as arrays of numbers.
+ */
+export function decode<Desc extends DescMessage>(
+  schema: Desc,
+  bytes: Uint8Array,
+): MessageShape<Desc> {
+  return messageCodec(schema).decode(bytes) as MessageShape<Desc>;
 }
 
 /** A request from its bytes. What cannot be decoded is the caller's mistake. */
@@ -42,7 +52,7 @@ export function decodeRequest<Desc extends DescMessage>(
 ): MessageShape<Desc> {
   checkSize(bytes.byteLength, limit, "request");
   try {
-    return fromBinary(schema, bytes);
+    return decode(schema, bytes);
   } catch (cause) {
     throw new DomainError(
       "invalid_argument",

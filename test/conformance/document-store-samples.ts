@@ -60,11 +60,12 @@ export function vectorOf(seed: number): number[] {
   });
 }
 
-export function cosine(a: readonly number[], b: readonly number[]): number {
+export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let dot = 0;
   let lengthA = 0;
   let lengthB = 0;
-  for (const [i, x] of a.entries()) {
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i] ?? 0;
     const y = b[i] ?? 0;
     dot += x * y;
     lengthA += x * x;

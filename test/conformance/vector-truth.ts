@@ -10,14 +10,15 @@ export function randomVector(dimension: number, seed: number, scale = 1): number
 /** How near two vectors are, higher is nearer, and the score that the contract gives to it. */
 export function compared(
   distance: DistanceName,
-  a: readonly number[],
-  b: readonly number[],
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
 ): { readonly closeness: number; readonly score: number } {
   let dot = 0;
   let squares = 0;
   let ofA = 0;
   let ofB = 0;
-  for (const [i, x] of a.entries()) {
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i] ?? 0;
     const y = b[i] ?? 0;
     dot += x * y;
     squares += (x - y) ** 2;

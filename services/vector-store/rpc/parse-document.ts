@@ -117,7 +117,11 @@ function checkIdentity(
   text("content", content, 1, documentBounds.content);
 }
 
-function ofDimension(values: number[], path: string, dimension: number): number[] {
+function ofDimension(
+  values: ArrayLike<number>,
+  path: string,
+  dimension: number,
+): ArrayLike<number> {
   if (values.length === dimension) return values;
   throw new DimensionMismatchError(`${path}.vector`, dimension, values.length);
 }

@@ -96,7 +96,7 @@ function parseContent(document: Document | undefined, violations: Violations) {
   return { text, hash: contentHash(text) };
 }
 
-function parseVector(document: Document | undefined, violations: Violations): readonly number[] {
+function parseVector(document: Document | undefined, violations: Violations): ArrayLike<number> {
   const values = document?.vector?.values;
   const problem = values === undefined ? "is required" : vectorProblem(values);
   if (problem !== undefined) violations.add("document.vector", problem);

@@ -16,7 +16,7 @@ export class Comparison {
   readonly #table: DocumentTable;
   readonly #vector: string;
 
-  constructor(table: DocumentTable, vector: readonly number[], parameters: SqlParameters) {
+  constructor(table: DocumentTable, vector: ArrayLike<number>, parameters: SqlParameters) {
     this.#table = table;
     const given = `${parameters.add(encodeVector(vector))}::vector`;
     // A conversion is done once, and not again for each row.
