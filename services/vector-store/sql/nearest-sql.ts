@@ -2,6 +2,7 @@ import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { DistanceName } from "../collection.ts";
 import { type NearestPlan, stepOf } from "../search-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { unseen } from "./known-vectors-sql.ts";
 import type { SqlParameters } from "./parameters.ts";
 
 const operators: Readonly<Record<DistanceName, string>> = {
@@ -66,8 +67,9 @@ export function nearestSql(
   { name }: DocumentTable,
   comparison: Comparison,
   plan: NearestPlan,
-  scope: string,
+  { scope, inTenant }: { readonly scope: string; readonly inTenant: string },
   wanted: { readonly count: number; readonly sql: string },
+  parameters: SqlParameters,
 ): string {
   const most = plan.by === "index" ? plan.candidates : (stepOf(wanted.count) ?? wanted.count);
   const scan = (condition: string) => `
@@ -81,6 +83,9 @@ export function nearestSql(
     // PostgreSQL keeps one plan of a statement for tenants of every size, once it looks good.
     const mark = plan.small ? " /* of a small scope */" : "";
     return `nearest as materialized (${mark}${scan("")}\n)`;
+  }
+  if (plan.by === "memory") {
+    return rememberedSql(name, comparison, plan, { scope, inTenant, scan }, wanted.sql, parameters);
   }
   const brought = "(select count(*) from approximate)";
   return `
@@ -109,6 +114,62 @@ nearest as materialized (
   )
   union all
   (${scan(` and ${brought} < ${wanted.sql}`)})
+)`;
+}
+
+/** More changes than this are not compared one by one. */
+const mostChanges = 2_000;
+
+/** Columns of a search's rows that tell how far the memory was from the truth. */
+export const memoryColumns = `(select count(*) from changed)::int as changed,
+  not (select sufficient from verdict) as insufficient`;
+
+/**
+ * The documents that the memory names, and those that have changed since. Where so many of them are
+ * nearer than anything else can be, the nearest are among them.
+ */
+function rememberedSql(
+  name: string,
+  comparison: Comparison,
+  { ids, beyond, snapshot }: Extract<NearestPlan, { by: "memory" }>,
+  given: {
+    readonly scope: string;
+    readonly inTenant: string;
+    readonly scan: (condition: string) => string;
+  },
+  wanted: string,
+  parameters: SqlParameters,
+): string {
+  const shown = `${parameters.add(snapshot)}::pg_snapshot`;
+  // Numbers as text keep every bit.
+  const least = `${parameters.add(String(beyond))}::float8`;
+  return `
+changed as materialized (
+  select m.id from ${name} m
+  where ${given.inTenant} and ${unseen(shown)}
+  limit ${mostChanges + 1}
+),
+remembered as materialized (
+  select m.id, m.closeness
+  from (select unnest(${parameters.add(ids)}::text[]) as id union select id from changed) named
+    cross join lateral (
+      select m.id, ${comparison.closeness()} as closeness from ${name} m
+      where ${given.scope} and m.id = named.id and m.embedding is not null
+      offset 0
+    ) m
+),
+verdict as materialized (
+  select (select count(*) from remembered where closeness > ${least}) >= ${wanted}
+    and (select count(*) from changed) <= ${mostChanges} as sufficient
+),
+nearest as materialized (
+  (
+    select id, closeness from remembered
+    where (select sufficient from verdict)
+    order by closeness desc, id limit ${wanted}
+  )
+  union all
+  (${given.scan(" and not (select sufficient from verdict)")})
 )`;
 }
 

@@ -8,7 +8,7 @@ import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { Comparison, nearestSql } from "./nearest-sql.ts";
+import { Comparison, memoryColumns, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import { type TextLeg, textSql } from "./text-search-sql.ts";
 
@@ -40,6 +40,7 @@ export function searchStatement(
   const parts = hitsSql(table, query, { nearest, words }, { scope, inTenant, limit }, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
+  const told = query.mode !== "text" && nearest.by === "memory" ? `,\n  ${memoryColumns}` : "";
   const text = `
 with ${parts},
 sized as (
@@ -55,7 +56,7 @@ ranked as (
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
 )
 select ${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes
+  m.score, m.vector_score, m.text_score, m.bytes${told}
 from ranked m
 where position = 1 or bytes_so_far <= ${maxBytes}
 order by m.rank desc, m.id`;
@@ -80,16 +81,17 @@ function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
   legs: Legs,
-  { scope, inTenant, limit }: Bounds,
+  bounds: Bounds,
   parameters: SqlParameters,
 ): string {
+  const { scope, inTenant, limit } = bounds;
   const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
     new Comparison(table, by.vector, parameters);
   const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
       const comparison = compare(query);
-      return `${nearestSql(table, comparison, legs.nearest, scope, { count: query.limit, sql: limit })},
+      return `${nearestSql(table, comparison, legs.nearest, bounds, { count: query.limit, sql: limit }, parameters)},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
@@ -108,7 +110,7 @@ hits as materialized (
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
       const words = textSql(required(legs.words), query.text, place, parameters);
       return `${words.ctes},
-${nearestSql(table, comparison, legs.nearest, scope, { count, sql: candidates })},
+${nearestSql(table, comparison, legs.nearest, bounds, { count, sql: candidates }, parameters)},
 candidate_ids as materialized (
   select id from nearest
   union
