@@ -45,9 +45,10 @@ export async function createApp(
       onUnindexed: (collection, rows) => indexes.missing(collection, rows),
       maxCollections: config.maxCollections,
       exactScope: config.exactScope,
-      knownVectors: {
-        bytes: config.knownVectorsMb * 2 ** 20,
-        onFailure: (err) => logger.warn({ err }, "vectors of a scope could not be read"),
+      knownScopes: {
+        bytes: config.knownScopesMb * 2 ** 20,
+        onFailure: (err) =>
+          logger.warn({ err }, "a scope that is searched often could not be read"),
       },
       buildMemoryMb: config.buildMemoryMb,
     }),

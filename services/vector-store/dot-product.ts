@@ -3,10 +3,10 @@
  * it does for no loop of JavaScript. A test compiles the source again and compares.
  */
 export const dotProductModule = Buffer.from(
-  "AGFzbQEAAAABEAJgA39/fwF/YAV/f39/fwADAwIAAQUDAQABBxcDBm1lbW9yeQIAA2RvdAAABGRvdHMAAQqyAQJ3AgF/" +
-    "A3sgACACaiEDA0AgAP0ABAAhBCAFIAT9hwEgAf0ABAD9ugH9rgEhBSAGIAT9iAEgAf0ABBD9ugH9rgEhBiAAQRBqIQAg" +
-    "AUEgaiEBIAAgA0kNAAsgBSAG/a4BIQUgBf0bACAF/RsBaiAF/RsCIAX9GwNqags4AQF/IAQgAUECdGohBQJAA0AgBCAF" +
-    "Tw0BIAQgACACIAMQADYCACAAIANqIQAgBEEEaiEEDAALCws=",
+  "AGFzbQEAAAABEAJgA39/fwF/YAV/f39/fwADAwIAAQUDAQABBxECBm1lbW9yeQIABGRvdHMAAQq1AQJ3AgF/A3sgACAC" +
+    "aiEDA0AgAP0ABAAhBCAFIAT9hwEgAf0ABAD9ugH9rgEhBSAGIAT9iAEgAf0ABBD9ugH9rgEhBiAAQRBqIQAgAUEgaiEB" +
+    "IAAgA0kNAAsgBSAG/a4BIQUgBf0bACAF/RsBaiAF/RsCIAX9GwNqags7AQF/IAQgAUECdGohBQJAA0AgBCAFTw0BIAQg" +
+    "ACgCACACIAMQADYCACAAQQRqIQAgBEEEaiEEDAALCws=",
   "base64",
 );
 
@@ -30,10 +30,11 @@ declare namespace WebAssembly {
 /** Addresses are bytes of `memory`; lengths are multiples of 16. */
 export interface DotProduct {
   readonly memory: Memory;
-  /** Of a row of 8-bit numbers with a vector of 16-bit ones. */
-  dot(row: number, vector: number, length: number): number;
-  /** Of so many rows that follow each other; 32-bit numbers at `out`. */
-  dots(row: number, rows: number, vector: number, length: number, out: number): void;
+  /**
+   * Of so many rows of 8-bit numbers, whose addresses stand in a list, with one vector of 16-bit
+   * numbers: 32-bit numbers at `out`.
+   */
+  dots(list: number, rows: number, vector: number, length: number, out: number): void;
 }
 
 let compiled: WebAssembly.Module | undefined;

@@ -3,7 +3,7 @@
 (module
   (memory (export "memory") 1)
 
-  (func $dot (export "dot") (param $row i32) (param $vector i32) (param $length i32) (result i32)
+  (func $dot (param $row i32) (param $vector i32) (param $length i32) (result i32)
     (local $end i32)
     (local $eight v128)
     (local $a v128)
@@ -27,16 +27,16 @@
       (i32.add (i32x4.extract_lane 0 (local.get $a)) (i32x4.extract_lane 1 (local.get $a)))
       (i32.add (i32x4.extract_lane 2 (local.get $a)) (i32x4.extract_lane 3 (local.get $a)))))
 
-  ;; The products of so many rows, one after the other, into 32-bit numbers.
+  ;; The products of so many rows, whose addresses stand in a list, into 32-bit numbers.
   (func (export "dots")
-    (param $row i32) (param $rows i32) (param $vector i32) (param $length i32) (param $out i32)
+    (param $list i32) (param $rows i32) (param $vector i32) (param $length i32) (param $out i32)
     (local $end i32)
     (local.set $end (i32.add (local.get $out) (i32.shl (local.get $rows) (i32.const 2))))
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $out) (local.get $end)))
         (i32.store (local.get $out)
-          (call $dot (local.get $row) (local.get $vector) (local.get $length)))
-        (local.set $row (i32.add (local.get $row) (local.get $length)))
+          (call $dot (i32.load (local.get $list)) (local.get $vector) (local.get $length)))
+        (local.set $list (i32.add (local.get $list) (i32.const 4)))
         (local.set $out (i32.add (local.get $out) (i32.const 4)))
         (br $next)))))

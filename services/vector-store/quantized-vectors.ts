@@ -1,4 +1,5 @@
 import { type DotProduct, dotProduct } from "./dot-product.ts";
+import { kthLargest } from "./kth-largest.ts";
 
 /** Rows that are compared by one call, and that room is made for at once. */
 const blockRows = 1_024;
@@ -18,8 +19,8 @@ export interface NearestCandidates {
 /**
  * Vectors of one dimension in memory, for cosine similarity: each scaled to length 1, and its
  * components rounded to 16 bits, the upper and the lower 8 of which stand apart. Comparing by the
- * upper ones is quick, and how far it can be from the truth is known, vector by vector, since the
- * length of what the rounding took away bounds what it can make of any product (Cauchy-Schwarz).
+ * upper ones is quick, and how far it can be from the truth is known, since the length of what the
+ * rounding took away bounds what it can make of any product (Cauchy-Schwarz).
  * So nothing is among the nearest but what is told; which of those are, whoever has the vectors
  * themselves must say.
  */
@@ -28,15 +29,17 @@ export class QuantizedVectors {
   /** Of a row, in bytes. */
   readonly #length: number;
   readonly #kernel: DotProduct;
+  /** Where products go, which rows they are of, and where the rows begin. */
   readonly #out: number;
+  readonly #list: number;
   readonly #blocks: number;
   readonly #ids: (string | undefined)[] = [];
   readonly #rows = new Map<string, number>();
   readonly #free: number[] = [];
-  /** What one step is, and how far the upper bits alone are from the vector. */
+  /** What one step is. */
   #steps = new Float64Array(0);
-  #coarseErrors = new Float64Array(0);
-  /** The largest of all. */
+  /** How far the upper bits alone are from a vector, and both are: the most of all. */
+  #coarseError = 0;
   #fineError = 0;
 
   constructor(dimension: number) {
@@ -44,7 +47,8 @@ export class QuantizedVectors {
     this.#length = Math.ceil(dimension / 16) * 16;
     this.#kernel = dotProduct();
     this.#out = 2 * this.#length;
-    this.#blocks = this.#out + 4 * blockRows;
+    this.#list = this.#out + 4 * blockRows;
+    this.#blocks = this.#list + 4 * blockRows;
   }
 
   get size(): number {
@@ -87,7 +91,7 @@ export class QuantizedVectors {
       fineError += (value - step * steps) ** 2;
     }
     this.#steps[row] = step;
-    this.#coarseErrors[row] = Math.sqrt(coarseError);
+    this.#coarseError = Math.max(this.#coarseError, Math.sqrt(coarseError));
     this.#fineError = Math.max(this.#fineError, Math.sqrt(fineError));
     this.#ids[row] = id;
     this.#rows.set(id, row);
@@ -103,46 +107,77 @@ export class QuantizedVectors {
 
   /** At least the `most` nearest, a few more where it cannot be told. */
   nearest(vector: ArrayLike<number>, most: number): NearestCandidates {
-    const query = this.#place(vector);
-    const rows = this.#ids.length;
-    const lower = new Float64Array(rows);
-    const upper = new Float64Array(rows);
-    const out = new Int32Array(this.#kernel.memory.buffer, this.#out, blockRows);
-    for (let from = 0; from < rows; from += blockRows) {
-      const count = Math.min(blockRows, rows - from);
-      this.#kernel.dots(this.#coarseAt(from), count, 0, this.#length, this.#out);
-      for (let i = 0; i < count; i++) {
-        const row = from + i;
-        const error = this.#coarseErrors[row] as number;
-        const bound = error + query.error * (1 + error) + query.rounding;
-        const product = (out[i] as number) * (this.#steps[row] as number) * fineSteps * query.step;
-        const known = this.#ids[row] !== undefined;
-        lower[row] = known ? product - bound : Number.NEGATIVE_INFINITY;
-        upper[row] = known ? product + bound : Number.NEGATIVE_INFINITY;
-      }
-    }
     if (this.#rows.size <= most) return { ids: [...this.#rows.keys()], beyond: nothing };
-    const least = kthLargest(lower, most);
+    const query = this.#place(vector);
+    const products = this.#products();
+    const coarse = fineSteps * query.step;
+    // Who is the last of the best may be better by its error, and who is not be worse by its own.
+    const least = kthLargest(products, most) - (2 * boundOf(query, this.#coarseError)) / coarse;
     const left: number[] = [];
-    for (let row = 0; row < rows; row++) if ((upper[row] as number) >= least) left.push(row);
-    const similarities = Float64Array.from(left, (row) => this.#similarity(row, query.step));
+    let below = Number.NEGATIVE_INFINITY;
+    for (let row = 0; row < products.length; row++) {
+      const product = products[row] as number;
+      if (product >= least) left.push(row);
+      else if (product > below) below = product;
+    }
+    const similarities = this.#similarities(left, products, query.step);
     const last = kthLargest(similarities, most);
     const ids: string[] = [];
+    let missed = Number.NEGATIVE_INFINITY;
     for (const [i, row] of left.entries()) {
-      const id = this.#ids[row];
-      if (id !== undefined && (similarities[i] as number) >= last) ids.push(id);
+      const similarity = similarities[i] as number;
+      if (similarity >= last) ids.push(this.#ids[row] as string);
+      else missed = Math.max(missed, similarity);
     }
-    const bound = this.#fineError + query.error * (1 + this.#fineError) + query.rounding;
-    return { ids, beyond: last + bound };
+    return {
+      ids,
+      beyond: Math.max(
+        missed + boundOf(query, this.#fineError),
+        below * coarse + boundOf(query, this.#coarseError),
+      ),
+    };
   }
 
-  #similarity(row: number, step: number): number {
-    const coarse = this.#coarseAt(row);
-    const fine = coarse + blockRows * this.#length;
-    const steps =
-      fineSteps * this.#kernel.dot(coarse, 0, this.#length) +
-      this.#kernel.dot(fine, 0, this.#length);
-    return steps * (this.#steps[row] as number) * step;
+  /** Of the upper bits of all rows with the query that is placed, in its steps. */
+  #products(): Float64Array {
+    const products = new Float64Array(this.#ids.length);
+    for (let from = 0; from < products.length; from += blockRows) {
+      const count = Math.min(blockRows, products.length - from);
+      const out = this.#multiply(count, (i) => this.#coarseAt(from + i));
+      for (let i = 0; i < count; i++) {
+        const row = from + i;
+        products[row] =
+          this.#ids[row] === undefined
+            ? Number.NEGATIVE_INFINITY
+            : (out[i] as number) * (this.#steps[row] as number);
+      }
+    }
+    return products;
+  }
+
+  /** In full, of some rows. */
+  #similarities(rows: readonly number[], products: Float64Array, step: number): Float64Array {
+    const similarities = new Float64Array(rows.length);
+    for (let from = 0; from < rows.length; from += blockRows) {
+      const count = Math.min(blockRows, rows.length - from);
+      const fine = blockRows * this.#length;
+      const out = this.#multiply(count, (i) => this.#coarseAt(rows[from + i] as number) + fine);
+      for (let i = 0; i < count; i++) {
+        const row = rows[from + i] as number;
+        const upper = fineSteps * (products[row] as number);
+        similarities[from + i] = (upper + (out[i] as number) * (this.#steps[row] as number)) * step;
+      }
+    }
+    return similarities;
+  }
+
+  /** The rows at these addresses with the query that is placed; not for longer than until next. */
+  #multiply(count: number, addressOf: (i: number) => number): Int32Array {
+    const { memory, dots } = this.#kernel;
+    const list = new Int32Array(memory.buffer, this.#list, count);
+    for (let i = 0; i < count; i++) list[i] = addressOf(i);
+    dots(this.#list, count, 0, this.#length, this.#out);
+    return new Int32Array(memory.buffer, this.#out, count);
   }
 
   /** Puts the query where rows are compared with it. */
@@ -187,13 +222,9 @@ export class QuantizedVectors {
     const rows = this.#steps.length + blockRows;
     const missing = this.#coarseAt(rows) - this.#kernel.memory.buffer.byteLength;
     if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / pageBytes));
-    const longer = (values: Float64Array) => {
-      const copy = new Float64Array(rows);
-      copy.set(values);
-      return copy;
-    };
-    this.#steps = longer(this.#steps);
-    this.#coarseErrors = longer(this.#coarseErrors);
+    const steps = new Float64Array(rows);
+    steps.set(this.#steps);
+    this.#steps = steps;
   }
 }
 
@@ -211,28 +242,13 @@ interface Query {
   readonly rounding: number;
 }
 
+/** How far a product of a query with a vector can be from what PostgreSQL makes of the two. */
+function boundOf(query: Query, error: number): number {
+  return error + query.error * (1 + error) + query.rounding;
+}
+
 function lengthOf(vector: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < vector.length; i++) sum += (vector[i] as number) ** 2;
   return Math.sqrt(sum);
-}
-
-/** There are at least `k`. A heap holds the largest ones, the least of them on top. */
-export function kthLargest(values: Float64Array, k: number): number {
-  const heap = values.slice(0, k).sort();
-  for (let i = k; i < values.length; i++) {
-    const value = values[i] as number;
-    if (value <= (heap[0] as number)) continue;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= k) break;
-      if (child + 1 < k && (heap[child + 1] as number) < (heap[child] as number)) child += 1;
-      if ((heap[child] as number) >= value) break;
-      heap[at] = heap[child] as number;
-      at = child;
-    }
-    heap[at] = value;
-  }
-  return heap[0] as number;
 }

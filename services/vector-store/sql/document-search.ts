@@ -1,20 +1,27 @@
 import { LRUCache } from "lru-cache";
-import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
 import { requireDimension, requireModel } from "../collection.ts";
 import type { Filter } from "../filter.ts";
-import { KnownVectors, type KnownVectorsOptions, type VectorSource } from "../known-vectors.ts";
+import {
+  type KnownScope,
+  KnownScopes,
+  type KnownScopesOptions,
+  type ScopeSource,
+} from "../known-scopes.ts";
 import { fingerprint } from "../page-token.ts";
 import { ScopeSizes } from "../scope-sizes.ts";
 import { type Hit, hybridCandidates, type SearchQuery } from "../search.ts";
 import { type NearestPlan, needsScope, planNearest, rememberedCandidates } from "../search-plan.ts";
 import type { StoredCollection } from "./collection-row.ts";
 import { type DocumentRow, documentOfRow } from "./document-row.ts";
-import type { DocumentTable } from "./document-table.ts";
 import {
+  adoptStatement,
+  readDocumentOfRow,
+  remembersVectors,
+  type ScopeRow,
+  scopePageStatement,
+  scopeRowsStatement,
   snapshotStatement,
-  vectorCountStatement,
-  vectorPageStatement,
-} from "./known-vectors-sql.ts";
+} from "./known-scope-sql.ts";
 import { sizeStatement } from "./read-sql.ts";
 import { searchStatement } from "./search-sql.ts";
 import type { Statements } from "./statements.ts";
@@ -26,8 +33,8 @@ export interface SearchOptions extends TextPlannerOptions {
   readonly exactScope?: number;
   /** How long the size of a scope is remembered, in milliseconds; default 5,000. */
   readonly scopeLifetimeMs?: number;
-  /** Vectors that are remembered between searches; default none. */
-  readonly knownVectors?: KnownVectorsOptions;
+  /** What is remembered between searches; default nothing. */
+  readonly knownScopes?: KnownScopesOptions;
   /** Told of searches of a large collection that has no index. */
   readonly onUnindexed?: (collection: string, rows: number) => void;
 }
@@ -37,12 +44,15 @@ interface HitRow extends DocumentRow {
   readonly vector_score: number | null;
   readonly text_score: number | null;
   readonly bytes: number;
-  /** Only where vectors were remembered: documents that had changed since, and the scan after all. */
+  /** Only where a scope was remembered: documents that had changed since, and whether it did not do. */
   readonly changed?: number;
   readonly insufficient?: boolean;
 }
 
 const exactScopeByDefault = 50_000;
+
+/** Rows of one statement that makes a restored database's rows its own. */
+const adoptedAtOnce = 500;
 
 /** Filters under which what is remembered was not enough, and how long that is remembered. */
 const unfitFilters = { max: 10_000, ttl: 60_000 };
@@ -54,7 +64,7 @@ export class DocumentSearch implements AsyncDisposable {
   readonly #exactScope: number;
   readonly #onUnindexed: NonNullable<SearchOptions["onUnindexed"]>;
   readonly #text: TextPlanner;
-  readonly #known: KnownVectors;
+  readonly #known: KnownScopes;
   readonly #unfitFilters = new LRUCache<string, true>(unfitFilters);
 
   constructor(statements: Statements, options: SearchOptions) {
@@ -66,10 +76,10 @@ export class DocumentSearch implements AsyncDisposable {
       (statement, signal) => statements.rows(statement, signal),
       options,
     );
-    this.#known = new KnownVectors(options.knownVectors ?? { bytes: 0 });
+    this.#known = new KnownScopes(options.knownScopes ?? { bytes: 0 });
   }
 
-  /** Resolves when no vectors are being read. */
+  /** Resolves when no scope is being read. */
   async settled(): Promise<void> {
     await this.#known.settled();
   }
@@ -86,13 +96,18 @@ export class DocumentSearch implements AsyncDisposable {
   ): Promise<Hit[]> {
     requireModel(collection, query.model);
     if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
+    const known = query.exact
+      ? undefined
+      : this.#known.find(scopeKey(collection, tenant), this.#source(collection, tenant));
     const [nearest, words] = await Promise.all([
-      this.#nearest(tenant, collection, query, signal),
-      this.#words(tenant, collection, query, signal),
+      this.#nearest(tenant, collection, query, known, signal),
+      this.#words(tenant, collection, query, known, signal),
     ]);
     const statement = searchStatement(collection.table, tenant, query, nearest, words);
     const rows = await this.#statements.rows<HitRow>(statement, signal);
-    if (nearest.by === "memory") this.#learn(tenant, collection, query.filter, rows[0]);
+    if (nearest.by === "memory" || words?.way === "memory") {
+      this.#learn(tenant, collection, query.filter, rows[0]);
+    }
     return rows.map((row) => ({
       document: documentOfRow(row),
       score: row.score,
@@ -106,13 +121,21 @@ export class DocumentSearch implements AsyncDisposable {
     tenant: string,
     { table, textLanguage }: StoredCollection,
     query: SearchQuery,
+    known: KnownScope | undefined,
     signal: AbortSignal | undefined,
   ): Promise<TextLeg | undefined> {
     if (query.mode === "vector") return undefined;
     // Known statistics are those of a sample, a few seconds old; counting tells the truth.
     if (query.exact) return { way: "counted", language: textLanguage };
-    const scope = { table: table.name, tenant, filter: query.filter };
     const best = query.mode === "text" ? query.limit : hybridCandidates(query.limit);
+    // Statistics are those of the whole scope, and a filter makes another one.
+    if (known !== undefined && query.filter === undefined) {
+      const lexemes = await this.#text.lexemes(textLanguage, query.text, signal);
+      if (lexemes.length === 0) return { way: "counted", language: textLanguage };
+      const { snapshot } = known;
+      return { way: "memory", snapshot, ...known.best(lexemes, rememberedCandidates(best, false)) };
+    }
+    const scope = { table: table.name, tenant, filter: query.filter };
     return await this.#text.plan(scope, textLanguage, query.text, best, signal);
   }
 
@@ -121,6 +144,7 @@ export class DocumentSearch implements AsyncDisposable {
     tenant: string,
     collection: StoredCollection,
     query: SearchQuery,
+    known: KnownScope | undefined,
     signal: AbortSignal | undefined,
   ): Promise<NearestPlan> {
     const { name, index, rows, table } = collection;
@@ -136,9 +160,7 @@ export class DocumentSearch implements AsyncDisposable {
       this.#onUnindexed(name, rows);
     }
     const scanned = (plan: NearestPlan) =>
-      plan.by === "scan" && !question.exact
-        ? (this.#remembered(tenant, collection, query, question.wanted) ?? plan)
-        : plan;
+      (plan.by === "scan" && this.#remembered(tenant, collection, query, known)) || plan;
     if (!needsScope(question)) return scanned(planNearest(question, undefined));
     const sizeOf = (filter: Filter | undefined) => {
       const atMost = this.#exactScope + 1;
@@ -158,66 +180,61 @@ export class DocumentSearch implements AsyncDisposable {
   /** Instead of a scan: what is remembered of the tenant's vectors. */
   #remembered(
     tenant: string,
-    { table }: StoredCollection,
+    collection: StoredCollection,
     query: SearchQuery,
-    wanted: number,
+    known: KnownScope | undefined,
   ): NearestPlan | undefined {
-    if (query.mode === "text" || !remembers(table)) return undefined;
+    if (known === undefined || query.mode === "text") return undefined;
     const { filter } = query;
-    const key = scopeKey(table, tenant);
-    if (filter !== undefined && this.#unfitFilters.has(filterKey(key, filter))) return undefined;
-    const source = this.#source(table, tenant);
+    if (!remembersVectors(collection.table)) return undefined;
+    if (filter !== undefined && this.#unfitFilters.has(filterKey(collection, tenant, filter))) {
+      return undefined;
+    }
+    const wanted = query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit;
     const most = rememberedCandidates(wanted, filter !== undefined);
-    const found = this.#known.nearest(key, source, query.vector, most);
-    return found === undefined ? undefined : { by: "memory", ...found };
+    const { snapshot } = known;
+    return { by: "memory", snapshot, ...known.nearest(query.vector, most) };
   }
 
   #learn(
     tenant: string,
-    { table }: StoredCollection,
+    collection: StoredCollection,
     filter: Filter | undefined,
     row: HitRow | undefined,
   ): void {
-    const key = scopeKey(table, tenant);
-    this.#known.changed(key, this.#source(table, tenant), row?.changed ?? 0);
-    // Without a row nothing is known but that hardly anything is left.
-    if (row !== undefined && !row.insufficient) return;
+    // Where nothing was found, nobody says what it took.
+    if (row === undefined) return;
+    const key = scopeKey(collection, tenant);
+    this.#known.changed(key, this.#source(collection, tenant), row.changed ?? 0);
+    if (!row.insufficient) return;
     if (filter === undefined) this.#known.insufficient(key);
-    else this.#unfitFilters.set(filterKey(key, filter), true);
+    else this.#unfitFilters.set(filterKey(collection, tenant, filter), true);
   }
 
-  #source(table: DocumentTable, tenant: string): VectorSource {
+  #source({ table }: StoredCollection, tenant: string): ScopeSource {
     const statements = this.#statements;
     return {
       dimension: table.dimension,
       count: async (atMost) =>
-        Number(await statements.count(vectorCountStatement(table, tenant, atMost), undefined)),
+        Number(await statements.count(scopeRowsStatement(table, tenant, atMost), undefined)),
+      adopt: async () => {
+        const adopt = adoptStatement(table, tenant, adoptedAtOnce);
+        while ((await statements.count(adopt, undefined)) > 0n);
+      },
       snapshot: async () => {
         const [row] = await statements.rows<{ snapshot: string }>(snapshotStatement(), undefined);
         if (row === undefined) throw new Error("the database tells no snapshot");
         return row.snapshot;
       },
       page: async (after, since, limit) => {
-        const statement = vectorPageStatement(table, tenant, after, since, limit);
-        const rows = await statements.rows<VectorRow>(statement, undefined);
-        return rows.map(({ id, embedding }) => ({
-          id,
-          vector: embedding === null ? undefined : decodeVector(embedding),
-        }));
+        const statement = scopePageStatement(table, tenant, after, since, limit);
+        return (await statements.rows<ScopeRow>(statement, undefined)).map(readDocumentOfRow);
       },
     };
   }
 }
 
-interface VectorRow {
-  readonly id: string;
-  readonly embedding: Buffer | null;
-}
+const scopeKey = ({ table }: StoredCollection, tenant: string) => `${table.name} ${tenant}`;
 
-/** Cosine similarity is all that the memory knows, and vectors as they are sent. */
-function remembers({ distance, vectorType }: DocumentTable): boolean {
-  return distance === "cosine" && vectorType === "vector";
-}
-
-const scopeKey = ({ name }: DocumentTable, tenant: string) => `${name} ${tenant}`;
-const filterKey = (scope: string, filter: Filter) => `${scope} ${fingerprint(filter)}`;
+const filterKey = (collection: StoredCollection, tenant: string, filter: Filter) =>
+  `${scopeKey(collection, tenant)} ${fingerprint(filter)}`;

@@ -2,7 +2,7 @@ import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { DistanceName } from "../collection.ts";
 import { type NearestPlan, stepOf } from "../search-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
-import { unseen } from "./known-vectors-sql.ts";
+import { RememberedLeg } from "./known-scope-sql.ts";
 import type { SqlParameters } from "./parameters.ts";
 
 const operators: Readonly<Record<DistanceName, string>> = {
@@ -62,6 +62,8 @@ export class Comparison {
  * every tenant. What it brings is ranked again; where that is less than wanted, the second branch
  * scans, which otherwise is not even begun. A limit that is a parameter would count as a tenth of
  * the table: so there is a literal one around what is wanted.
+ *
+ * A leg whose candidates are remembered is added to `legs`.
  */
 export function nearestSql(
   { name }: DocumentTable,
@@ -70,6 +72,7 @@ export function nearestSql(
   { scope, inTenant }: { readonly scope: string; readonly inTenant: string },
   wanted: { readonly count: number; readonly sql: string },
   parameters: SqlParameters,
+  legs: RememberedLeg[],
 ): string {
   const most = plan.by === "index" ? plan.candidates : (stepOf(wanted.count) ?? wanted.count);
   const scan = (condition: string) => `
@@ -85,7 +88,9 @@ export function nearestSql(
     return `nearest as materialized (${mark}${scan("")}\n)`;
   }
   if (plan.by === "memory") {
-    return rememberedSql(name, comparison, plan, { scope, inTenant, scan }, wanted.sql, parameters);
+    const leg = new RememberedLeg("vector", plan, parameters);
+    legs.push(leg);
+    return rememberedSql(name, comparison, leg, { scope, inTenant, scan }, wanted.sql);
   }
   const brought = "(select count(*) from approximate)";
   return `
@@ -117,13 +122,6 @@ nearest as materialized (
 )`;
 }
 
-/** More changes than this are not compared one by one. */
-const mostChanges = 2_000;
-
-/** Columns of a search's rows that tell how far the memory was from the truth. */
-export const memoryColumns = `(select count(*) from changed)::int as changed,
-  not (select sufficient from verdict) as insufficient`;
-
 /**
  * The documents that the memory names, and those that have changed since. Where so many of them are
  * nearer than anything else can be, the nearest are among them.
@@ -131,45 +129,31 @@ export const memoryColumns = `(select count(*) from changed)::int as changed,
 function rememberedSql(
   name: string,
   comparison: Comparison,
-  { ids, beyond, snapshot }: Extract<NearestPlan, { by: "memory" }>,
+  leg: RememberedLeg,
   given: {
     readonly scope: string;
     readonly inTenant: string;
     readonly scan: (condition: string) => string;
   },
   wanted: string,
-  parameters: SqlParameters,
 ): string {
-  const shown = `${parameters.add(snapshot)}::pg_snapshot`;
-  // Numbers as text keep every bit.
-  const least = `${parameters.add(String(beyond))}::float8`;
-  return `
-changed as materialized (
-  select m.id from ${name} m
-  where ${given.inTenant} and ${unseen(shown)}
-  limit ${mostChanges + 1}
-),
+  return `${leg.namedSql(name, given.inTenant)},
 remembered as materialized (
-  select m.id, m.closeness
-  from (select unnest(${parameters.add(ids)}::text[]) as id union select id from changed) named
-    cross join lateral (
-      select m.id, ${comparison.closeness()} as closeness from ${name} m
-      where ${given.scope} and m.id = named.id and m.embedding is not null
-      offset 0
-    ) m
-),
-verdict as materialized (
-  select (select count(*) from remembered where closeness > ${least}) >= ${wanted}
-    and (select count(*) from changed) <= ${mostChanges} as sufficient
-),
+  select m.id, m.score
+  from ${leg.named} named cross join lateral (
+    select m.id, ${comparison.closeness()} as score from ${name} m
+    where ${given.scope} and m.id = named.id and m.embedding is not null
+    offset 0
+  ) m
+),${leg.verdictSql("remembered", wanted)},
 nearest as materialized (
   (
-    select id, closeness from remembered
-    where (select sufficient from verdict)
+    select id, score as closeness from remembered
+    where ${leg.sufficient}
     order by closeness desc, id limit ${wanted}
   )
   union all
-  (${given.scan(" and not (select sufficient from verdict)")})
+  (${given.scan(` and not ${leg.sufficient}`)})
 )`;
 }
 

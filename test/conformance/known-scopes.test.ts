@@ -30,7 +30,7 @@ const ofRepo = (...values: string[]): Filter => ({
   condition: { on: "text", field: "repo_id", test: { kind: "one_of", values } },
 });
 
-describeEachStore("vectors that are remembered", (kind, database) => {
+describeEachStore("scopes that are remembered", (kind, database) => {
   let postgres: Postgres;
   /** Another process: what it writes the store cannot know of. */
   let other: PostgresDocumentStore;
@@ -50,12 +50,12 @@ describeEachStore("vectors that are remembered", (kind, database) => {
     other = new PostgresDocumentStore(database().open());
   });
 
-  const options = { bytes: 64 * 2 ** 20, fewest: 100, searches: 1 };
+  const options = { bytes: 64 * 2 ** 20, fewest: 100, searches: 1, pausePerReading: 0 };
 
   beforeEach(async () => {
     tenant = newId();
     another = newId();
-    store = new PostgresDocumentStore(postgres, { knownVectors: options });
+    store = new PostgresDocumentStore(postgres, { knownScopes: options });
     const all = Array.from({ length: rows }, (_, i) => document(i));
     await other.write(tenant, writeOf(...all));
     await other.write(another, writeOf(...all.slice(0, 150)));
@@ -180,6 +180,59 @@ describeEachStore("vectors that are remembered", (kind, database) => {
     expect((await search(vectorOf(30), { filter: ofRepo("rare") })).remembered).toBe(false);
   });
 
+  test("words are told like those that are counted, and as others have changed them", async () => {
+    await remember();
+    const found = async (text: string, limit: number, exact = false) => {
+      asked.length = 0;
+      const hits = await store.search(
+        tenant,
+        collection,
+        searchOf({ mode: "text", text }, { limit, exact }),
+      );
+      const remembered = asked.some((one) => one.includes("text_remembered as materialized"));
+      const told = hits.map(({ document: { id }, score }) => ({ id, score: score.toFixed(6) }));
+      return { remembered, told };
+    };
+    const texts = ["word3", "word1 number17", "number5 word2 word3 unheard", "unheard", "the"];
+    for (const text of texts) {
+      for (const limit of [1, 7, 100]) {
+        const { remembered, told } = await found(text, limit);
+        expect(told).toEqual((await found(text, limit, true)).told);
+        // A query of stop words has nothing to look for.
+        expect(remembered).toBe(text !== "the");
+      }
+    }
+    const ids = async (text: string) => (await found(text, 5)).told.map(({ id }) => id);
+    const rewritten = newDocument("zebra stripes", { id: "d17", vector: vectorOf(17) });
+    await other.write(tenant, writeOf(rewritten, newDocument("zebra crossing", { id: "new" })));
+    expect((await ids("zebra")).toSorted()).toEqual(["d17", "new"]);
+    expect(await ids("number17")).toEqual([]);
+    const more = Array.from({ length: 100 }, (_, i) => newDocument(`lion${i}`, { id: `l${i}` }));
+    await other.write(tenant, writeOf(...more));
+    for (let i = 0; i < 2; i++) {
+      expect(await ids("lion42")).toEqual(["l42"]);
+      await store.settled();
+    }
+    await other.delete(tenant, collection, { by: "ids", ids: ["l42", "d17"] });
+    expect(await ids("lion42")).toEqual([]);
+    expect(await ids("zebra")).toEqual(["new"]);
+    await other.write(tenant, writeOf(newDocument("lion42", { id: "again" })));
+    expect(await ids("lion42")).toEqual(["again"]);
+  });
+
+  test("a database that was restored has numbers of another one", async () => {
+    await postgres.query("update memories set changed_xid = '900000000000' where tenant = $1", [
+      tenant,
+    ]);
+    await remember();
+    const { rows } = await postgres.query<{ count: string }>(
+      "select count(*) from memories where tenant = $1 and changed_xid <> '0'",
+      [tenant],
+    );
+    expect(rows[0]?.count).toBe("0");
+    expect((await changesSince())[0]).toBe(0);
+  });
+
   test("vectors of equal closeness come in the order of their ids", async () => {
     const same = Array.from({ length: 150 }, (_, i) =>
       newDocument(`same${i}`, { id: `e${String(i).padStart(3, "0")}`, vector: vectorOf(77) }),
@@ -216,12 +269,12 @@ describeEachStore("vectors that are remembered", (kind, database) => {
   );
 
   test("a scope that is too small or too large is left to the database", async () => {
-    for (const knownVectors of [
+    for (const knownScopes of [
       { ...options, fewest: rows + 1 },
       { ...options, bytes: 100_000 },
       { ...options, bytes: 0 },
     ]) {
-      store = new PostgresDocumentStore(postgres, { knownVectors });
+      store = new PostgresDocumentStore(postgres, { knownScopes });
       for (let i = 0; i < 3; i++) expect((await search(vectorOf(1))).remembered).toBe(false);
     }
   });
