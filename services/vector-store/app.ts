@@ -45,6 +45,11 @@ export async function createApp(
       onUnindexed: (collection, rows) => indexes.missing(collection, rows),
       maxCollections: config.maxCollections,
       exactScope: config.exactScope,
+      knownScopes: {
+        bytes: config.knownScopesMb * 2 ** 20,
+        onFailure: (err) =>
+          logger.warn({ err }, "a scope that is searched often could not be read"),
+      },
       buildMemoryMb: config.buildMemoryMb,
     }),
   );

@@ -40,6 +40,11 @@ export const vectorStoreSettings = {
     kinds.integer(0, 10_000_000).default(50_000),
     "Up to so many documents that a search may find it compares every vector, and asks no index",
   ),
+  knownScopesMb: setting(
+    "MAHAVISHNU_VECTOR_STORE_KNOWN_SCOPES_MB",
+    kinds.integer(0, 65_536).default(256),
+    "Memory for vectors and words of the scopes that are searched often, in MiB: about 2.5 kB for a document of 60 words and 768 components; 0: none",
+  ),
   autoIndex: setting(
     "MAHAVISHNU_VECTOR_STORE_AUTO_INDEX",
     kinds.flag().default(false),

@@ -129,9 +129,14 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     return !(await this.#database.facts(signal)).embedded;
   }
 
-  /** Ends builds that run, and waits until nothing of them is left. */
+  /** Resolves when nothing is read in the background. */
+  async settled(): Promise<void> {
+    await this.#search.settled();
+  }
+
+  /** Ends what runs in the background, and waits until nothing of it is left. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#builds[Symbol.asyncDispose]();
+    await Promise.all([this.#builds[Symbol.asyncDispose](), this.#search[Symbol.asyncDispose]()]);
   }
 
   write(tenant: string, write: DocumentWrite, signal?: AbortSignal): Promise<WriteResult[]> {

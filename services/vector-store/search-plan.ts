@@ -7,6 +7,16 @@ export type NearestPlan =
    * collection, so that the same words are another statement, with a plan of its own.
    */
   | { readonly by: "scan"; readonly small?: boolean }
+  /**
+   * The nearest are among these documents and those that changed since the snapshot, as long as
+   * enough of them are nearer than `beyond`; where not, every vector is compared after all.
+   */
+  | {
+      readonly by: "memory";
+      readonly ids: readonly string[];
+      readonly beyond: number;
+      readonly snapshot: string;
+    }
   /** The index brings candidates; where they are too few, every vector is compared after all. */
   | {
       readonly by: "index";
@@ -65,6 +75,16 @@ export function planNearest(question: NearestQuestion, scope: number | undefined
   const candidates = stepOf(wanted);
   if (candidates === undefined) return { by: "scan" };
   return { by: "index", kind: index.kind, candidates, effort: effortOf(index, candidates) };
+}
+
+/**
+ * How many of the nearest the memory is asked for: what was deleted is among them, and what a filter
+ * leaves out.
+ */
+export function rememberedCandidates(wanted: number, filtered: boolean): number {
+  return filtered
+    ? Math.max(wanted + 16, Math.min(8 * wanted, 1_000))
+    : wanted + 16 + (wanted >> 2);
 }
 
 function effortOf(index: CollectionIndex, candidates: number): number {

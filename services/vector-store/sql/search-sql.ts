@@ -8,6 +8,7 @@ import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
+import { memoryColumns, type RememberedLeg } from "./known-scope-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import { type TextLeg, textSql } from "./text-search-sql.ts";
@@ -37,7 +38,9 @@ export function searchStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const parts = hitsSql(table, query, { nearest, words }, { scope, inTenant, limit }, parameters);
+  const remembered: RememberedLeg[] = [];
+  const legs = { nearest, words, remembered };
+  const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
@@ -55,7 +58,7 @@ ranked as (
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
 )
 select ${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes
+  m.score, m.vector_score, m.text_score, m.bytes${memoryColumns(remembered)}
 from ranked m
 where position = 1 or bytes_so_far <= ${maxBytes}
 order by m.rank desc, m.id`;
@@ -73,6 +76,8 @@ interface Bounds {
 interface Legs {
   readonly nearest: NearestPlan;
   readonly words: TextLeg | undefined;
+  /** Where those put themselves whose candidates are remembered. */
+  readonly remembered: RememberedLeg[];
 }
 
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
@@ -80,23 +85,27 @@ function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
   legs: Legs,
-  { scope, inTenant, limit }: Bounds,
+  bounds: Bounds,
   parameters: SqlParameters,
 ): string {
+  const { scope, inTenant, limit } = bounds;
   const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
     new Comparison(table, by.vector, parameters);
-  const place = { table: table.name, where: scope };
+  const wordsOf = (text: string, wanted: string) => {
+    const place = { table: table.name, where: scope, inTenant, wanted };
+    return textSql(required(legs.words), text, place, parameters, legs.remembered);
+  };
   switch (query.mode) {
     case "vector": {
       const comparison = compare(query);
-      return `${nearestSql(table, comparison, legs.nearest, scope, { count: query.limit, sql: limit })},
+      return `${nearestSql(table, comparison, legs.nearest, bounds, { count: query.limit, sql: limit }, parameters, legs.remembered)},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
 )`;
     }
     case "text":
-      return `${textSql(required(legs.words), query.text, place, parameters).ctes},
+      return `${wordsOf(query.text, limit).ctes},
 hits as materialized (
   select id, text_score as rank, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
@@ -106,9 +115,9 @@ hits as materialized (
       const candidates = `${parameters.add(count)}::int`;
       const comparison = compare(query);
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
-      const words = textSql(required(legs.words), query.text, place, parameters);
+      const words = wordsOf(query.text, candidates);
       return `${words.ctes},
-${nearestSql(table, comparison, legs.nearest, scope, { count, sql: candidates })},
+${nearestSql(table, comparison, legs.nearest, bounds, { count, sql: candidates }, parameters, legs.remembered)},
 candidate_ids as materialized (
   select id from nearest
   union

@@ -61,6 +61,16 @@ export class TextPlanner {
     this.#scoredUpTo = options.scoredUpTo ?? scoredUpToByDefault;
   }
 
+  /** The words of a query, as they stand in texts. */
+  async lexemes(
+    language: string,
+    query: string,
+    signal: AbortSignal | undefined,
+  ): Promise<string[]> {
+    const found = await this.#run<{ lexeme: string }>(lexemesStatement(language, query), signal);
+    return found.map((one) => one.lexeme);
+  }
+
   /** How to find the best `limit` documents of the scope for the query. */
   async plan(
     scope: Scope,
@@ -72,10 +82,9 @@ export class TextPlanner {
     const key = `${scope.table} ${language} ${scope.tenant} ${fingerprintOf(scope.filter)}`;
     const knowledge = await this.#scopes.get(key, () => this.#measure(scope), signal);
     if (knowledge === "small") return { way: "counted", language };
-    const found = await this.#run<{ lexeme: string }>(lexemesStatement(language, query), signal);
+    const names = await this.lexemes(language, query, signal);
     // The counting statement knows what a query without words is, and counts nothing for it.
-    if (found.length === 0) return { way: "counted", language };
-    const names = found.map((one) => one.lexeme);
+    if (names.length === 0) return { way: "counted", language };
     const frequencies = await this.#frequencies(scope, knowledge, names, signal);
     const { statistics } = knowledge;
     const facts = { lexemes: weighted(statistics.documents, frequencies), statistics };

@@ -1,0 +1,231 @@
+import { LRUCache } from "lru-cache";
+import { type NearestCandidates, QuantizedVectors } from "./quantized-vectors.ts";
+import { type BestByWords, type LexemeCounts, WordIndex } from "./word-index.ts";
+
+/** A document as it is read to be remembered. */
+export interface ReadDocument {
+  readonly id: string;
+  /** Undefined: it has none, or its scope's vectors are not remembered. */
+  readonly vector: ArrayLike<number> | undefined;
+  /** How many occurrences of lexemes its text has. */
+  readonly length: number;
+  readonly lexemes: LexemeCounts;
+}
+
+/** Where the documents of one scope are. */
+export interface ScopeSource {
+  readonly dimension: number;
+  /** How many documents there are, counted no further than `atMost`. */
+  count(atMost: number): Promise<number>;
+  /** Sees to it that no document seems to be of a time to come, as in a database that was restored. */
+  adopt(): Promise<void>;
+  /** What the database shows now, for `page` and for searches. */
+  snapshot(): Promise<string>;
+  /** By id, those above `after`. With `since` only those that this snapshot did not show. */
+  page(after: string, since: string | undefined, limit: number): Promise<readonly ReadDocument[]>;
+}
+
+/** A scope that is remembered. Whatever has changed since `snapshot` may be better. */
+export interface KnownScope {
+  readonly snapshot: string;
+  nearest(vector: ArrayLike<number>, most: number): NearestCandidates;
+  best(lexemes: readonly string[], most: number): BestByWords;
+}
+
+export interface KnownScopesOptions {
+  /** Memory for all scopes together, in bytes; 0 for none. */
+  readonly bytes: number;
+  /** Smaller scopes are read quicker than remembered. Default 2,000. */
+  readonly fewest?: number;
+  /** Searches of a scope within a minute before it is read; default 3. */
+  readonly searches?: number;
+  /** Reading takes at most one part in so many of the time; default 20. */
+  readonly pausePerReading?: number;
+  /** Told of a scope that could not be read. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
+const fewestByDefault = 2_000;
+const searchesByDefault = 3;
+const pausePerReadingByDefault = 20;
+
+/** Documents of one statement: it takes the event loop ten milliseconds to take them in. */
+const pageRows = 250;
+/** So many changes make the memory catch up. */
+const changesWorthReading = 64;
+/** How long a scope is not looked at again that is too small or too large, or could not be read. */
+const unfitMs = 60_000;
+/** A scope is read anew after this time: deletions are not noticed otherwise. */
+const longestLifeMs = 600_000;
+/** Or where more rows than this are of no document, for each that is. */
+const mostWaste = 0.25;
+/** Scopes of which it is known how often they were searched, or that they are unfit. */
+const mostScopes = 10_000;
+
+interface Scope extends KnownScope {
+  snapshot: string;
+  readonly vectors: QuantizedVectors;
+  readonly words: WordIndex;
+  readonly readAt: number;
+  /** When, and for how long, it was last read from. */
+  restedAt: number;
+  tookMs: number;
+}
+
+/**
+ * Vectors and words of the scopes that are searched often, so that a search reads its candidates
+ * and not all documents. What is remembered may be old: each search names the snapshot that it was
+ * true of, and the database adds what has changed since. A scope that is not remembered is searched
+ * as ever, and read meanwhile.
+ */
+export class KnownScopes implements AsyncDisposable {
+  readonly #options: Required<Omit<KnownScopesOptions, "onFailure">>;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #scopes: LRUCache<string, Scope>;
+  readonly #searches = new LRUCache<string, number>({ max: mostScopes, ttl: unfitMs });
+  readonly #unfit = new LRUCache<string, true>({ max: mostScopes, ttl: unfitMs });
+  readonly #busy = new Set<string>();
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: KnownScopesOptions) {
+    const { bytes, fewest = fewestByDefault, searches = searchesByDefault } = options;
+    const { pausePerReading = pausePerReadingByDefault } = options;
+    this.#options = { bytes, fewest, searches, pausePerReading };
+    this.#onFailure = options.onFailure ?? (() => {});
+    this.#scopes = new LRUCache({
+      maxSize: Math.max(1, bytes),
+      sizeCalculation: ({ vectors, words }) => vectors.bytes + words.bytes,
+    });
+  }
+
+  /** A search begins: what is remembered of its scope. */
+  find(key: string, source: ScopeSource): KnownScope | undefined {
+    if (this.#options.bytes === 0 || this.#closed) return undefined;
+    const scope = this.#scopes.get(key);
+    if (scope !== undefined) {
+      const old = performance.now() - scope.readAt > longestLifeMs;
+      if (old || scope.words.waste > mostWaste) this.#do(key, () => this.#read(key, source));
+      return scope;
+    }
+    if (this.#unfit.has(key)) return undefined;
+    const searches = (this.#searches.get(key) ?? 0) + 1;
+    this.#searches.set(key, searches);
+    if (searches >= this.#options.searches) this.#do(key, () => this.#read(key, source));
+    return undefined;
+  }
+
+  /** So many documents have changed since the snapshot that a search named. */
+  changed(key: string, source: ScopeSource, documents: number): void {
+    if (documents < changesWorthReading || !this.#hasRested(key)) return;
+    this.#do(key, () => this.#catchUp(key, source));
+  }
+
+  /** What is remembered was not enough for a search: most likely documents were deleted. */
+  insufficient(key: string): void {
+    if (this.#hasRested(key)) this.#scopes.delete(key);
+  }
+
+  /** Resolves when nothing is being read. */
+  async settled(): Promise<void> {
+    await this.#work;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#work;
+    this.#scopes.clear();
+  }
+
+  #hasRested(key: string): boolean {
+    const scope = this.#scopes.peek(key);
+    if (scope === undefined) return false;
+    return performance.now() - scope.restedAt > this.#options.pausePerReading * scope.tookMs;
+  }
+
+  /** One after the other: nobody waits for it. */
+  #do(key: string, work: () => Promise<void>): void {
+    if (this.#busy.has(key)) return;
+    this.#busy.add(key);
+    this.#work = this.#work.then(async () => {
+      try {
+        if (!this.#closed) await work();
+      } catch (error) {
+        this.#scopes.delete(key);
+        this.#unfit.set(key, true);
+        if (!(error instanceof ScopeTooLargeError)) this.#onFailure(error);
+      } finally {
+        this.#busy.delete(key);
+      }
+    });
+  }
+
+  async #read(key: string, source: ScopeSource): Promise<void> {
+    const { bytes, fewest } = this.#options;
+    const { dimension } = source;
+    const most = Math.floor(bytes / QuantizedVectors.bytesOf(1, dimension));
+    const count = await source.count(most + 1);
+    if (count < fewest || count > most) {
+      this.#scopes.delete(key);
+      this.#unfit.set(key, true);
+      return;
+    }
+    await source.adopt();
+    const readAt = performance.now();
+    const vectors = new QuantizedVectors(dimension);
+    const words = new WordIndex();
+    const scope: Scope = {
+      snapshot: await source.snapshot(),
+      vectors,
+      words,
+      nearest: (vector, wanted) => vectors.nearest(vector, wanted),
+      best: (lexemes, wanted) => words.best(lexemes, wanted),
+      readAt,
+      restedAt: readAt,
+      tookMs: 0,
+    };
+    await this.#pages(scope, source, undefined);
+    scope.restedAt = performance.now();
+    scope.tookMs = scope.restedAt - readAt;
+    this.#scopes.set(key, scope);
+    if (!this.#scopes.has(key)) this.#unfit.set(key, true);
+  }
+
+  async #catchUp(key: string, source: ScopeSource): Promise<void> {
+    const scope = this.#scopes.peek(key);
+    if (scope === undefined) return;
+    const began = performance.now();
+    const snapshot = await source.snapshot();
+    // What is newer than the snapshot that a search names does no harm: the database tells it too.
+    await this.#pages(scope, source, scope.snapshot);
+    scope.snapshot = snapshot;
+    scope.restedAt = performance.now();
+    scope.tookMs = scope.restedAt - began;
+    // It may have left the memory meanwhile, and may have grown out of what there is.
+    if (this.#scopes.peek(key) !== scope) return;
+    this.#scopes.delete(key);
+    this.#scopes.set(key, scope);
+  }
+
+  async #pages(scope: Scope, source: ScopeSource, since: string | undefined): Promise<void> {
+    const { vectors, words } = scope;
+    let after = "";
+    while (!this.#closed) {
+      const page = await source.page(after, since, pageRows);
+      for (const { id, vector, length, lexemes } of page) {
+        if (vector === undefined) vectors.delete(id);
+        else vectors.set(id, vector);
+        words.set(id, length, lexemes);
+      }
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageRows) return;
+      if (vectors.bytes + words.bytes > this.#options.bytes) throw new ScopeTooLargeError();
+      after = last.id;
+    }
+  }
+}
+
+/** Not a failure: there are more words than it seemed. */
+class ScopeTooLargeError extends Error {
+  override readonly name = "ScopeTooLargeError";
+}

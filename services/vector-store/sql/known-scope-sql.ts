@@ -1,0 +1,190 @@
+import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
+import type { ReadDocument } from "../known-scopes.ts";
+import { isLive } from "./document-row.ts";
+import { type DocumentTable, vectorBytes } from "./document-table.ts";
+import { SqlParameters, type Statement } from "./parameters.ts";
+import { decodeLexemeCounts } from "./tsvector-codec.ts";
+
+/** No transaction has a larger number. */
+const lastTransaction = "18446744073709551615";
+
+/** More changes than this are not looked at one by one. */
+const mostChanges = 2_000;
+
+/**
+ * What a snapshot does not show, of the table alias `m`. The upper bound changes nothing but the
+ * planner's estimate, which otherwise is a third of the table.
+ */
+function unseen(snapshot: string): string {
+  return `m.changed_xid >= pg_snapshot_xmin(${snapshot})
+    and m.changed_xid <= '${lastTransaction}'::xid8
+    and not pg_visible_in_snapshot(m.changed_xid, ${snapshot})`;
+}
+
+/** What a scope's memory tells of a search, for one of its legs. */
+export interface Remembered {
+  readonly snapshot: string;
+  readonly ids: readonly string[];
+  /** Nobody who is not named is better than this. */
+  readonly beyond: number;
+}
+
+/**
+ * CTEs of one leg whose candidates are remembered: `<leg>_changed`, `<leg>_named (id)` with those
+ * that the memory names and those that have changed since, and, once `verdict` is added,
+ * `<leg>_verdict (sufficient)`.
+ */
+export class RememberedLeg {
+  readonly changed: string;
+  readonly named: string;
+  readonly verdict: string;
+  readonly #of: Remembered;
+  readonly #parameters: SqlParameters;
+
+  constructor(leg: "vector" | "text", of: Remembered, parameters: SqlParameters) {
+    this.changed = `${leg}_changed`;
+    this.named = `${leg}_named`;
+    this.verdict = `${leg}_verdict`;
+    this.#of = of;
+    this.#parameters = parameters;
+  }
+
+  namedSql(table: string, inTenant: string): string {
+    const { ids, snapshot } = this.#of;
+    const few = `(select count(*) from ${this.changed}) <= ${mostChanges}`;
+    return `
+${this.changed} as materialized (
+  select m.id from ${table} m
+  where ${inTenant} and ${unseen(`${this.#parameters.add(snapshot)}::pg_snapshot`)}
+  limit ${mostChanges + 1}
+),
+${this.named} as materialized (
+  select unnest(${this.#parameters.add(ids)}::text[]) as id
+  union
+  select id from ${this.changed} where ${few}
+)`;
+  }
+
+  /** Whether the wanted ones are among what was named; `better` has a column `score`. */
+  verdictSql(better: string, wanted: string): string {
+    // Numbers as text keep every bit.
+    const beyond = `${this.#parameters.add(String(this.#of.beyond))}::float8`;
+    return `
+${this.verdict} as materialized (
+  select (select count(*) from ${better} b where b.score > ${beyond}) >= ${wanted}
+    and (select count(*) from ${this.changed}) <= ${mostChanges} as sufficient
+)`;
+  }
+
+  get sufficient(): string {
+    return `(select sufficient from ${this.verdict})`;
+  }
+}
+
+/** Columns of a search's rows that tell how far the memory was from the truth; none without any. */
+export function memoryColumns(legs: readonly RememberedLeg[]): string {
+  if (legs.length === 0) return "";
+  const changed = legs.map(({ changed }) => `(select count(*) from ${changed})`);
+  const insufficient = legs.map(({ sufficient }) => `not ${sufficient}`);
+  return `,
+  greatest(${changed.join(", ")})::int as changed, (${insufficient.join(" or ")}) as insufficient`;
+}
+
+/** What the database shows now: column `snapshot`. */
+export function snapshotStatement(): Statement {
+  return {
+    text: "select pg_current_snapshot()::text as snapshot",
+    parameters: new SqlParameters(),
+  };
+}
+
+/** How many documents of the tenant there are, counted up to `atMost`: column `count`. */
+export function scopeRowsStatement(
+  { name }: DocumentTable,
+  tenant: string,
+  atMost: number,
+): Statement {
+  const parameters = new SqlParameters();
+  const text = `
+select count(*) as count from (
+  select from ${name} m
+  where m.tenant = ${parameters.add(tenant)} and ${isLive}
+  limit ${parameters.add(atMost)}::int
+) counted`;
+  return { text, parameters };
+}
+
+/**
+ * Gives so many rows of a tenant a number of this server whose numbers are another's: no row that is
+ * there can be of a transaction to come. Column `count`.
+ */
+export function adoptStatement({ name }: DocumentTable, tenant: string, most: number): Statement {
+  const parameters = new SqlParameters();
+  const inTenant = `m.tenant = ${parameters.add(tenant)}`;
+  const text = `
+with foreign_rows as materialized (
+  select m.id from ${name} m
+  where ${inTenant} and m.changed_xid >= pg_snapshot_xmax(pg_current_snapshot())
+    and m.changed_xid <= '${lastTransaction}'::xid8
+  limit ${parameters.add(most)}::int
+),
+adopted as (
+  update ${name} m set changed_xid = '0' from foreign_rows f
+  where ${inTenant} and m.id = f.id returning 1
+)
+select count(*) as count from adopted`;
+  return { text, parameters };
+}
+
+/** A row of `scopePageStatement`. */
+export interface ScopeRow {
+  readonly id: string;
+  readonly embedding: Buffer | null;
+  readonly lexemes: Buffer;
+  readonly lexeme_count: number;
+}
+
+export function readDocumentOfRow(row: ScopeRow): ReadDocument {
+  return {
+    id: row.id,
+    vector: row.embedding === null ? undefined : decodeVector(row.embedding),
+    length: row.lexeme_count,
+    lexemes: decodeLexemeCounts(row.lexemes),
+  };
+}
+
+/** Documents of a tenant by id, as `ScopeRow`; with `since` those that this snapshot did not show. */
+export function scopePageStatement(
+  table: DocumentTable,
+  tenant: string,
+  after: string,
+  since: string | undefined,
+  limit: number,
+): Statement {
+  const parameters = new SqlParameters();
+  const inTenant = `m.tenant = ${parameters.add(tenant)}`;
+  const from = `m.id > ${parameters.add(after)}`;
+  const most = `order by m.id limit ${parameters.add(limit)}::int`;
+  const embedding = remembersVectors(table) ? vectorBytes(table, "m.embedding") : "null::bytea";
+  const columns = `m.id, ${embedding} as embedding, tsvectorsend(m.lexemes) as lexemes, m.lexeme_count`;
+  if (since === undefined) {
+    const text = `
+select ${columns} from ${table.name} m
+where ${inTenant} and ${from} ${most}`;
+    return { text, parameters };
+  }
+  // What has changed is few, and is found first: no order makes the planner read the tenant for it.
+  const text = `
+with changed as materialized (
+  select m.id from ${table.name} m
+  where ${inTenant} and ${unseen(`${parameters.add(since)}::pg_snapshot`)}
+)
+select ${columns} from changed join ${table.name} m on ${inTenant} and m.id = changed.id
+where ${from} ${most}`;
+  return { text, parameters };
+}
+
+/** Cosine similarity is all that the memory knows, and vectors as they are sent. */
+export function remembersVectors({ distance, vectorType }: DocumentTable): boolean {
+  return distance === "cosine" && vectorType === "vector";
+}

@@ -1,0 +1,281 @@
+import { beforeAll, beforeEach, expect, test } from "vitest";
+import type { Filter } from "../../services/vector-store/filter.ts";
+import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
+import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
+import { contentHash } from "../../shared/hash.ts";
+import { newId } from "../../shared/ids.ts";
+import type { Postgres } from "../../shared/postgres/postgres.ts";
+import { describeEachStore } from "../harness/postgres.ts";
+import {
+  collection,
+  model,
+  newDocument,
+  searchOf,
+  vectorOf,
+  writeOf,
+} from "./document-store-samples.ts";
+
+const rows = 600;
+
+const document = (i: number, given: Parameters<typeof newDocument>[1] = {}) =>
+  newDocument(`number${i} word${i % 7}`, {
+    id: `d${i}`,
+    vector: vectorOf(i),
+    repoId: i % 100 === 0 ? "rare" : i % 2 === 0 ? "half" : "rest",
+    ...given,
+  });
+
+const ofRepo = (...values: string[]): Filter => ({
+  node: "condition",
+  condition: { on: "text", field: "repo_id", test: { kind: "one_of", values } },
+});
+
+describeEachStore("scopes that are remembered", (kind, database) => {
+  let postgres: Postgres;
+  /** Another process: what it writes the store cannot know of. */
+  let other: PostgresDocumentStore;
+  let store: PostgresDocumentStore;
+  const asked: string[] = [];
+  /** Of each test its own, and one beside it. */
+  let tenant = "";
+  let another = "";
+
+  beforeAll(() => {
+    postgres = database().open();
+    const query = postgres.query.bind(postgres);
+    postgres.query = (statement, params, signal) => {
+      asked.push(typeof statement === "string" ? statement : statement.text);
+      return query(statement, params, signal);
+    };
+    other = new PostgresDocumentStore(database().open());
+  });
+
+  const options = { bytes: 64 * 2 ** 20, fewest: 100, searches: 1, pausePerReading: 0 };
+
+  beforeEach(async () => {
+    tenant = newId();
+    another = newId();
+    store = new PostgresDocumentStore(postgres, { knownScopes: options });
+    const all = Array.from({ length: rows }, (_, i) => document(i));
+    await other.write(tenant, writeOf(...all));
+    await other.write(another, writeOf(...all.slice(0, 150)));
+  });
+
+  async function hits(by: SearchBy, given: Partial<SearchQuery> = {}, of: string = tenant) {
+    const found = await store.search(of, collection, searchOf(by, given));
+    return found.map(({ document: { id }, score, vectorScore }) => ({ id, score, vectorScore }));
+  }
+
+  /** What is found, which is the truth, and whether memory helped. */
+  async function search(vector: number[], given: Partial<SearchQuery> = {}, of: string = tenant) {
+    const by = { mode: "vector", vector } as const;
+    const truth = await hits(by, { ...given, exact: true }, of);
+    asked.length = 0;
+    expect(await hits(by, given, of)).toEqual(truth);
+    const remembered = asked.some((text) => text.includes("remembered as materialized"));
+    await store.settled();
+    return { remembered, ids: truth.map((hit) => hit.id) };
+  }
+
+  const remember = async () => {
+    await search(vectorOf(1));
+    expect((await search(vectorOf(1))).remembered).toBe(true);
+  };
+
+  test("are told like those that are read, in every mode and with scores", async () => {
+    expect((await search(vectorOf(5_000))).remembered).toBe(false);
+    for (let i = 0; i < 20; i++) {
+      const limit = [1, 10, 50][i % 3] ?? 1;
+      expect((await search(vectorOf(6_000 + i), { limit })).remembered).toBe(true);
+      const by = { mode: "hybrid", vector: vectorOf(6_000 + i), text: "word3 number17" } as const;
+      expect(await hits(by, { limit })).toEqual(await hits(by, { limit, exact: true }));
+    }
+    expect((await search(vectorOf(5), {}, another)).remembered).toBe(false);
+    expect((await search(vectorOf(5), {}, another)).remembered).toBe(true);
+  });
+
+  test("what others have written since is found, changed and new", async () => {
+    await remember();
+    const fresh = vectorOf(9_000);
+    const old = (await search(fresh)).ids;
+    await other.write(
+      tenant,
+      writeOf(newDocument("fresh", { id: "fresh", vector: fresh }), document(7, { vector: fresh })),
+    );
+    const found = await search(fresh, { limit: 2 });
+    expect(found).toEqual({ remembered: true, ids: ["d7", "fresh"] });
+    // What was nearest and has been given another vector is so no more.
+    const nearest = Number(old[0]?.slice(1));
+    await other.write(tenant, writeOf(document(nearest, { vector: fresh.map((one) => -one) })));
+    expect((await search(fresh, { limit: 50 })).ids).not.toContain(old[0]);
+    // A vector that comes later, and one that goes.
+    await other.write(tenant, writeOf(newDocument("late", { id: "late" })));
+    expect((await search(fresh)).ids).not.toContain("late");
+    await other.writeVectors(tenant, {
+      collection,
+      model,
+      vectors: [{ id: "late", vector: fresh, contentHash: contentHash("late") }],
+    });
+    expect((await search(fresh, { limit: 3 })).ids).toContain("late");
+    await other.write(tenant, writeOf(newDocument("other words", { id: "late" })));
+    expect((await search(fresh)).ids).not.toContain("late");
+  });
+
+  test("many changes are read, and remembered from then on", async () => {
+    await remember();
+    const changed = Array.from({ length: 300 }, (_, i) =>
+      document(i, { vector: vectorOf(20_000 + i) }),
+    );
+    const added = Array.from({ length: 100 }, (_, i) => document(rows + i));
+    await other.write(tenant, writeOf(...changed, ...added));
+    expect((await search(vectorOf(20_003))).ids[0]).toBe("d3");
+    const [shown] = await changesSince();
+    expect(shown).toBe(0);
+    for (let i = 0; i < 20; i++) {
+      expect((await search(vectorOf(20_000 + 17 * i))).remembered).toBe(true);
+    }
+  });
+
+  /** What the last search's snapshot does not show. */
+  async function changesSince(): Promise<number[]> {
+    const query = postgres.query;
+    const counts: number[] = [];
+    postgres.query = async (statement, params, signal) => {
+      const outcome = await query<never>(statement, params, signal);
+      for (const row of outcome.rows as { changed?: number }[]) {
+        if (row.changed !== undefined) counts.push(row.changed);
+      }
+      return outcome;
+    };
+    await search(vectorOf(1), { limit: 1 });
+    postgres.query = query;
+    return counts;
+  }
+
+  test("deleted and expired ones are not found, and never too few of the others", async () => {
+    await remember();
+    const by = { by: "ids", ids: (await search(vectorOf(3), { limit: 20 })).ids } as const;
+    await other.delete(tenant, collection, by);
+    expect((await search(vectorOf(3), { limit: 20 })).ids).toHaveLength(20);
+    const { ids } = await search(vectorOf(4), { limit: 5 });
+    await postgres.query(
+      "update memories set expires_at = now() - interval '1 s' where id = any($1)",
+      [ids],
+    );
+    expect((await search(vectorOf(4), { limit: 5 })).ids).toHaveLength(5);
+    const all = Array.from({ length: rows - 10 }, (_, i) => `d${i}`);
+    await other.delete(tenant, collection, { by: "ids", ids: all });
+    expect((await search(vectorOf(4), { limit: 30 })).ids.length).toBeGreaterThan(5);
+  });
+
+  test("filters are kept, whether many or few documents fulfil them", async () => {
+    await remember();
+    for (const value of ["half", "rare", "nobody's"]) {
+      for (let i = 0; i < 3; i++) {
+        await search(vectorOf(30 + i), { filter: ofRepo(value) });
+      }
+    }
+    expect((await search(vectorOf(30), { filter: ofRepo("half") })).remembered).toBe(true);
+    // It was not enough twice; nobody tries again soon.
+    expect((await search(vectorOf(30), { filter: ofRepo("rare") })).remembered).toBe(false);
+  });
+
+  test("words are told like those that are counted, and as others have changed them", async () => {
+    await remember();
+    const found = async (text: string, limit: number, exact = false) => {
+      asked.length = 0;
+      const hits = await store.search(
+        tenant,
+        collection,
+        searchOf({ mode: "text", text }, { limit, exact }),
+      );
+      const remembered = asked.some((one) => one.includes("text_remembered as materialized"));
+      const told = hits.map(({ document: { id }, score }) => ({ id, score: score.toFixed(6) }));
+      return { remembered, told };
+    };
+    const texts = ["word3", "word1 number17", "number5 word2 word3 unheard", "unheard", "the"];
+    for (const text of texts) {
+      for (const limit of [1, 7, 100]) {
+        const { remembered, told } = await found(text, limit);
+        expect(told).toEqual((await found(text, limit, true)).told);
+        // A query of stop words has nothing to look for.
+        expect(remembered).toBe(text !== "the");
+      }
+    }
+    const ids = async (text: string) => (await found(text, 5)).told.map(({ id }) => id);
+    const rewritten = newDocument("zebra stripes", { id: "d17", vector: vectorOf(17) });
+    await other.write(tenant, writeOf(rewritten, newDocument("zebra crossing", { id: "new" })));
+    expect((await ids("zebra")).toSorted()).toEqual(["d17", "new"]);
+    expect(await ids("number17")).toEqual([]);
+    const more = Array.from({ length: 100 }, (_, i) => newDocument(`lion${i}`, { id: `l${i}` }));
+    await other.write(tenant, writeOf(...more));
+    for (let i = 0; i < 2; i++) {
+      expect(await ids("lion42")).toEqual(["l42"]);
+      await store.settled();
+    }
+    await other.delete(tenant, collection, { by: "ids", ids: ["l42", "d17"] });
+    expect(await ids("lion42")).toEqual([]);
+    expect(await ids("zebra")).toEqual(["new"]);
+    await other.write(tenant, writeOf(newDocument("lion42", { id: "again" })));
+    expect(await ids("lion42")).toEqual(["again"]);
+  });
+
+  test("a database that was restored has numbers of another one", async () => {
+    await postgres.query("update memories set changed_xid = '900000000000' where tenant = $1", [
+      tenant,
+    ]);
+    await remember();
+    const { rows } = await postgres.query<{ count: string }>(
+      "select count(*) from memories where tenant = $1 and changed_xid <> '0'",
+      [tenant],
+    );
+    expect(rows[0]?.count).toBe("0");
+    expect((await changesSince())[0]).toBe(0);
+  });
+
+  test("vectors of equal closeness come in the order of their ids", async () => {
+    const same = Array.from({ length: 150 }, (_, i) =>
+      newDocument(`same${i}`, { id: `e${String(i).padStart(3, "0")}`, vector: vectorOf(77) }),
+    );
+    await other.write(tenant, writeOf(...same));
+    await remember();
+    const { ids } = await search(vectorOf(77), { limit: 20 });
+    expect(ids.slice(0, 2)).toEqual(["d77", "e000"]);
+  });
+
+  // The embedded server has one session for all, which a transaction that is open keeps.
+  test.skipIf(kind === "pglite")(
+    "a transaction that was open meanwhile counts when it ends",
+    async () => {
+      const near = vectorOf(40_000);
+      const end = Promise.withResolvers<void>();
+      const begun = Promise.withResolvers<void>();
+      const writing = postgres.transaction(async (tx) => {
+        const change = "update memories set embedding = $3::vector where tenant = $1 and id = $2";
+        await tx.query(change, [tenant, "d2", `[${near}]`]);
+        begun.resolve();
+        await end.promise;
+      });
+      await begun.promise;
+      await remember();
+      const between = newDocument("between", { id: "between", vector: near });
+      await other.write(tenant, writeOf(between));
+      expect((await search(near, { limit: 2 })).ids[0]).toBe("between");
+      end.resolve();
+      await writing;
+      const found = await search(near, { limit: 2 });
+      expect(found).toEqual({ remembered: true, ids: ["between", "d2"] });
+    },
+  );
+
+  test("a scope that is too small or too large is left to the database", async () => {
+    for (const knownScopes of [
+      { ...options, fewest: rows + 1 },
+      { ...options, bytes: 100_000 },
+      { ...options, bytes: 0 },
+    ]) {
+      store = new PostgresDocumentStore(postgres, { knownScopes });
+      for (let i = 0; i < 3; i++) expect((await search(vectorOf(1))).remembered).toBe(false);
+    }
+  });
+});
