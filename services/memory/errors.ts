@@ -92,6 +92,7 @@ export class SwitchedOffError extends DomainError {
 /** Every source of a search that was asked failed. */
 export class AllSourcesFailedError extends DomainError {
   override readonly name = "AllSourcesFailedError";
+  readonly causes: readonly unknown[];
 
   constructor(
     failures: readonly { readonly source: string; readonly message: string }[],
@@ -103,5 +104,6 @@ export class AllSourcesFailedError extends DomainError {
       retryAfterMs: 1_000,
       cause: new AggregateError(causes, "every source failed"),
     });
+    this.causes = causes;
   }
 }

@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import { EmbeddingState } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { RecordKind } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
@@ -206,6 +207,26 @@ describe("what is down", () => {
       });
     },
   );
+
+  it("makes searches ones by words at once when embedding failed repeatedly", async () => {
+    await tell();
+    suite.peers.moods.embedding = "down";
+    for (let n = 0; n < 3; n++) await search();
+    const asked = suite.peers.embedCalls;
+    const { results, sourceReports } = await search();
+    for (const report of sourceReports) {
+      expect(report).toMatchObject({
+        status: DEGRADED,
+        message: expect.stringContaining("embedding failed repeatedly and is left alone"),
+      });
+    }
+    expect(results.length).toBeGreaterThan(0);
+    expect(suite.peers.embedCalls).toBe(asked);
+    // What is stored asks nevertheless: it gets its vector as soon as there is one to be had.
+    suite.peers.moods.embedding = "up";
+    const { embeddingState } = await suite.client.storeMemory(agentMemory("stored meanwhile"));
+    expect(embeddingState).toBe(EmbeddingState.READY);
+  });
 
   it("makes the search one by words when the collection refuses the model", async () => {
     await tell();

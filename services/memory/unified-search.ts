@@ -2,11 +2,10 @@ import type { Logger } from "../../shared/logging.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import type { FeatureSwitches } from "./feature-switches.ts";
-import type { GuardedBridge } from "./guarded-bridge.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
 import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
 import { namedPeriod, type Period } from "./named-time.ts";
-import type { Documents, Hit, QueryVector, Scope } from "./ports.ts";
+import type { Bridge, Documents, Hit, QueryVector, Scope } from "./ports.ts";
 import { type Circumstances, type Neighbours, poolSize, scoreHits } from "./scoring.ts";
 import {
   askedLeg,
@@ -19,7 +18,7 @@ import {
 } from "./source-leg.ts";
 import { type Source, sources } from "./sources.ts";
 import type { ConversationStore, TurnContext } from "./store.ts";
-import type { Vectors } from "./vectors.ts";
+import type { EmbeddedQuery, Vectors } from "./vectors.ts";
 
 export interface SearchQuestion {
   readonly query: string;
@@ -71,13 +70,16 @@ const contextShare = 0.5;
 const mostHits = 1_000;
 const mostContextBytes = 8 * 1024 * 1024;
 
-const byWordsOnly = "searched by words only: the query could not be embedded";
+const byWordsOnly = (why: string) => `searched by words only: ${why}`;
+const otherModel = "the collection took another embedding model";
 const withoutNeighbours = "turns before and after could not be read";
 
 /** A question as the sources are asked it. */
 interface Asked {
   readonly query: string;
   readonly vector: QueryVector | undefined;
+  /** Why there is no vector; undefined where there is one. */
+  readonly withoutVector: string | undefined;
   readonly scope: Scope;
   readonly most: number;
   readonly circumstances: Omit<Circumstances, "neighbours">;
@@ -86,7 +88,7 @@ interface Asked {
 /** Asks all sources one question at the same time and merges what they answer. */
 export class UnifiedSearch {
   readonly #documents: Documents;
-  readonly #bridge: Pick<GuardedBridge, "search" | "canTest">;
+  readonly #bridge: Pick<Bridge, "search" | "canTest">;
   readonly #vectors: Vectors;
   readonly #turns: Pick<ConversationStore, "neighbours" | "contexts">;
   readonly #switches: FeatureSwitches;
@@ -94,7 +96,7 @@ export class UnifiedSearch {
 
   constructor(parts: {
     readonly documents: Documents;
-    readonly bridge: Pick<GuardedBridge, "search" | "canTest">;
+    readonly bridge: Pick<Bridge, "search" | "canTest">;
     readonly vectors: Vectors;
     readonly store: Pick<ConversationStore, "neighbours" | "contexts">;
     readonly switches: FeatureSwitches;
@@ -123,13 +125,14 @@ export class UnifiedSearch {
       sources.map((source) => [source, this.#whySkipped(source, question, scope)]),
     );
     const isAsked = sources.some((source) => skipped.get(source) === undefined);
-    const vector = isAsked
+    const embedded: EmbeddedQuery = isAsked
       ? await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare)
-      : undefined;
+      : { vector: undefined, why: "" };
     const pool = poolSize(limit);
     const asked: Asked = {
       query: question.query,
-      vector,
+      vector: embedded.vector,
+      withoutVector: embedded.vector === undefined ? byWordsOnly(embedded.why) : undefined,
       scope,
       most: Math.min(mostHits, (page?.seen ?? 0) + pool),
       circumstances: {
@@ -167,7 +170,7 @@ export class UnifiedSearch {
   }
 
   async #askBridge(call: PeerCall, asked: Asked): Promise<SourceAnswer> {
-    const { query, vector, scope, most, circumstances } = asked;
+    const { query, vector, withoutVector, scope, most, circumstances } = asked;
     const { hits, stale } = await this.#bridge.search(call, {
       query,
       vector,
@@ -180,7 +183,7 @@ export class UnifiedSearch {
     });
     return {
       hits: scoreHits("session_buddy", hits, { ...circumstances, neighbours: new Map() }),
-      degraded: stale ?? (vector === undefined ? byWordsOnly : undefined),
+      degraded: stale ?? withoutVector,
     };
   }
 
@@ -192,7 +195,7 @@ export class UnifiedSearch {
     const hits = union(found.map((one) => one.hits));
     const turns = hits.slice(0, asked.circumstances.pool).filter(isTurn);
     let neighbours: ReadonlyMap<string, Neighbours> = new Map();
-    let degraded = found.find((one) => one.byWords) ? byWordsOnly : undefined;
+    let degraded = found.find(({ byWords }) => byWords !== undefined)?.byWords;
     if (turns.length > 0) {
       try {
         const ids = turns.map(({ id }) => id);
@@ -211,19 +214,19 @@ export class UnifiedSearch {
 
   async #find(
     call: PeerCall,
-    { query, vector, most }: Asked,
+    { query, vector, withoutVector, most }: Asked,
     scope: Scope,
-  ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: boolean }> {
+  ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: string | undefined }> {
     const search = { text: query, scope, limit: most, minScore: 0 };
     try {
       const hits = await this.#documents.search(call, { ...search, vector });
-      return { hits, byWords: vector === undefined };
+      return { hits, byWords: withoutVector };
     } catch (error) {
       // The collection took another model between our look and the search.
       if (!isMismatch(error) || vector === undefined) throw error;
       this.#vectors.forgetModel(call.tenant);
       const hits = await this.#documents.search(call, { ...search, vector: undefined });
-      return { hits, byWords: true };
+      return { hits, byWords: byWordsOnly(otherModel) };
     }
   }
 
