@@ -79,16 +79,6 @@ export class RequestIdReusedError extends DomainError {
   }
 }
 
-export class SwitchedOffError extends DomainError {
-  override readonly name = "SwitchedOffError";
-
-  constructor(name: string) {
-    super("failed_precondition", "SWITCHED_OFF", `switched off by memory_service.${name}`, {
-      facts: { switch: name },
-    });
-  }
-}
-
 /** Every source of a search that was asked failed. */
 export class AllSourcesFailedError extends DomainError {
   override readonly name = "AllSourcesFailedError";

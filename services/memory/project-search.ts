@@ -24,7 +24,7 @@ export interface ProjectHit {
 }
 
 export interface ProjectAnswer {
-  readonly hits: readonly ProjectHit[];
+  readonly results: readonly ProjectHit[];
   readonly reports: readonly SourceReport[];
   readonly projects: readonly RelatedProject[];
 }
@@ -80,7 +80,7 @@ export class ProjectSearch {
     ).slice(0, question.limit);
     const byName = new Map(projects.map((one) => [one.project, one]));
     return {
-      hits: merged.map((hit) => ({ hit, related: relatedOf(hit, byName) })),
+      results: merged.map((hit) => ({ hit, related: relatedOf(hit, byName) })),
       reports: [degraded(own.report, problem?.message), theirs.report],
       projects,
     };

@@ -14,7 +14,7 @@ export interface SourceReport {
   readonly latencyMs: number;
   /** Before merging. */
   readonly resultCount: number;
-  /** For people: why it is not "ok"; empty where it is. */
+  /** For people: why it is not "ok", or what is switched off; else empty. */
   readonly message: string;
   /** Whether it was skipped because it failed before. */
   readonly leftAlone: boolean;
@@ -98,9 +98,15 @@ export function failIfNothingCame(legs: readonly Pick<Leg, "report" | "error">[]
   );
 }
 
+/** The leg with a remark, beside those that it has. */
+export function notedLeg(leg: Leg, remark: string): Leg {
+  const { report } = leg;
+  const message = report.message === "" ? remark : `${report.message}; ${remark}`;
+  return { ...leg, report: { ...report, message } };
+}
+
 /** The leg with a reason why it is less than it should be, beside those that it has. */
 export function degradedLeg(leg: Leg, why: string): Leg {
-  const { report } = leg;
-  const message = report.message === "" ? why : `${report.message}; ${why}`;
-  return { ...leg, report: { ...report, status: "degraded", message } };
+  const noted = notedLeg(leg, why);
+  return { ...noted, report: { ...noted.report, status: "degraded" } };
 }

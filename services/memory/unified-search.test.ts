@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { EmbeddingState } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
@@ -261,6 +262,41 @@ describe("switches", () => {
     const test = node?.case === "condition" ? node.value.test : undefined;
     const values = test?.case === "oneOf" ? test.value.values : [];
     expect(values.map(({ kind }) => kind.value)).toEqual(["agent", "workflow", "insight"]);
-    expect(await statuses({ memoryTypes: [MemoryType.RAG] })).toEqual([SKIPPED, SKIPPED]);
+  });
+
+  it("that leave types out are named: refused alone, less than asked for beside others", async () => {
+    await suite.start({
+      MAHAVISHNU_ENABLE_RAG_SEARCH: "false",
+      MAHAVISHNU_ENABLE_AGENT_MEMORY: "false",
+    });
+    for (const [memoryType, name] of [
+      [MemoryType.RAG, "enable_rag_search"],
+      [MemoryType.AGENT, "enable_agent_memory"],
+    ] as const) {
+      const error = await failure(search({ memoryTypes: [memoryType] }));
+      expect(error.code).toBe(Code.FailedPrecondition);
+      expect(reasonOf(error)).toBe("SWITCHED_OFF");
+      expect(error.findDetails(ErrorInfoSchema)[0]?.metadata["switch"]).toBe(name);
+    }
+    const rag = /rag by enable_rag_search/;
+    const agent = /agent by enable_agent_memory/;
+    const reports = async (...memoryTypes: MemoryType[]) =>
+      (await search({ memoryTypes })).sourceReports;
+    expect(await reports(MemoryType.RAG, MemoryType.WORKFLOW)).toMatchObject([
+      { status: DEGRADED, message: expect.stringMatching(rag) },
+      { status: SKIPPED },
+    ]);
+    expect(await reports(MemoryType.INSIGHT, MemoryType.RAG, MemoryType.AGENT)).toMatchObject([
+      { status: DEGRADED, message: expect.stringMatching(agent) },
+      { status: DEGRADED, message: expect.stringMatching(agent) },
+    ]);
+    // Whoever asks for all types gets all that there are; what is switched off is only named.
+    const [ours, theirs] = await reports();
+    expect(ours).toMatchObject({ status: OK, message: expect.stringMatching(rag) });
+    expect(theirs).toMatchObject({ status: OK, message: expect.not.stringMatching(rag) });
+    expect(await reports(MemoryType.INSIGHT)).toMatchObject([
+      { status: OK, message: "" },
+      { status: OK, message: "" },
+    ]);
   });
 });

@@ -1,7 +1,8 @@
+import { SwitchedOffError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
-import type { FeatureSwitches } from "./feature-switches.ts";
+import { type FeatureSwitches, leftOutOfSearches } from "./feature-switches.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
 import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
 import { namedPeriod, type Period } from "./named-time.ts";
@@ -12,6 +13,7 @@ import {
   degradedLeg,
   failIfNothingCame,
   type Leg,
+  notedLeg,
   type SourceAnswer,
   type SourceReport,
   skippedLeg,
@@ -74,6 +76,12 @@ const byWordsOnly = (why: string) => `searched by words only: ${why}`;
 const otherModel = "the collection took another embedding model";
 const withoutNeighbours = "turns before and after could not be read";
 
+/** What each source can hold. */
+const typesOf: Readonly<Record<Source, ReadonlySet<MemoryType>>> = {
+  postgresql: new Set(allTypes),
+  session_buddy: new Set<MemoryType>(["insight", "agent"]),
+};
+
 /** A question as the sources are asked it. */
 interface Asked {
   readonly query: string;
@@ -112,7 +120,8 @@ export class UnifiedSearch {
 
   /**
    * A source that is down or late is reported and left out. Throws AllSourcesFailedError where
-   * every source that was asked failed, and InvalidRequestError where the filter is not valid.
+   * every source that was asked failed, InvalidRequestError where the filter is not valid, and
+   * SwitchedOffError where every type that was asked for is switched off.
    */
   async search(question: SearchQuestion, call: Call): Promise<SearchAnswer> {
     const totalMs = remainingMs(call, call.deadline === undefined ? defaultSearchMs : Infinity);
@@ -157,9 +166,10 @@ export class UnifiedSearch {
     const told = await this.#withContexts(rest.slice(0, limit), question, call, () =>
       leftMs(sourceShare + (1 - sourceShare) * contextShare),
     );
+    const reported = legs.map((leg) => this.#withSwitches(leg, question.scope));
     return {
       results: told.results,
-      reports: legs.map((leg) => (told.failed ? reportFor(leg) : leg.report)),
+      reports: reported.map((leg) => (told.failed ? reportFor(leg) : leg.report)),
       more: rest.length > limit,
       now,
     };
@@ -255,36 +265,41 @@ export class UnifiedSearch {
     }
   }
 
-  /** The scope without the types that are switched off. */
+  /** The scope without the types that are switched off. Throws where no other was asked for. */
   #allowedScope(scope: Scope): Scope {
-    const off = this.#switchedOffTypes();
-    if (off.length === 0) return scope;
+    const off = leftOutOfSearches(this.#switches);
+    if (off.size === 0) return scope;
     const wanted = scope.memoryTypes.length === 0 ? allTypes : scope.memoryTypes;
-    return { ...scope, memoryTypes: wanted.filter((type) => !off.includes(type)) };
+    const left = wanted.filter((type) => !off.has(type));
+    const [first] = wanted;
+    if (left.length > 0 || first === undefined) return { ...scope, memoryTypes: left };
+    throw new SwitchedOffError(off.get(first) ?? "");
   }
 
-  #switchedOffTypes(): MemoryType[] {
-    const off: MemoryType[] = [];
-    if (!this.#switches.ragSearch) off.push("rag");
-    if (!this.#switches.agentMemory) off.push("agent");
-    return off;
+  /** The leg with the types that a switch leaves out of it; less than it should be where asked for. */
+  #withSwitches(leg: Leg, { memoryTypes }: Scope): Leg {
+    const { source, report } = leg;
+    if (report.status !== "ok" && report.status !== "degraded") return leg;
+    const all = memoryTypes.length === 0;
+    const off = [...leftOutOfSearches(this.#switches)].filter(
+      ([type]) => typesOf[source].has(type) && (all || memoryTypes.includes(type)),
+    );
+    if (off.length === 0) return leg;
+    const told = off.map(([type, name]) => `${type} by ${name}`).join(" and ");
+    const why = `memories of some types are switched off: ${told}`;
+    return all ? notedLeg(leg, why) : degradedLeg(leg, why);
   }
 
   /** Why a source is not asked; undefined where it is. */
   #whySkipped(source: Source, question: SearchQuestion, allowed: Scope): string | undefined {
     if (question.sources.length > 0 && !question.sources.includes(source)) return "not asked for";
-    if (allowed.memoryTypes.length === 0 && this.#switchedOffTypes().length > 0) {
-      if (question.scope.memoryTypes.length > 0)
-        return "the memory types asked for are switched off";
-    }
     if (source === "postgresql") return undefined;
     if (!this.#switches.reflectionSearch) return "switched off by enable_reflection_search";
     const { filter, agentId, workflowId, sessionId, memoryTypes } = allowed;
     if (agentId !== "") return "its records carry no agent_id";
     if (workflowId !== "") return "its records carry no workflow_id";
     if (sessionId !== "") return "its records carry no session_id";
-    const holds = (type: MemoryType) => type === "insight" || type === "agent";
-    if (memoryTypes.length > 0 && !memoryTypes.some(holds)) {
+    if (memoryTypes.length > 0 && !memoryTypes.some((type) => typesOf[source].has(type))) {
       return "it holds no memories of these types";
     }
     if (filter !== undefined && !this.#bridge.canTest(filter)) {
