@@ -76,9 +76,25 @@ describe("one question", () => {
       { mode: SearchMode.HYBRID, model: "fake-model", limit: 36, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches).toMatchObject([
-      { query: "binary unnest", model: "fake-model", project: "r", limit: 36, minScore: 0 },
+      { query: "binary unnest", model: "fake-model", project: "r", limit: 13, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
+  });
+
+  it("asks for more than is wanted only where a lower hit may come up", async () => {
+    const asked = async (more: object) => {
+      await search({ limit: 40, ...more });
+      const limits = [suite.peers.vectorStore.searches, suite.peers.bridgeSearches].map(
+        (searches) => searches.at(-1)?.limit,
+      );
+      return limits;
+    };
+    // Turns come up by their neighbours.
+    expect(await asked({})).toEqual([110, 50]);
+    expect(await asked({ memoryTypes: [MemoryType.AGENT] })).toEqual([110, 50]);
+    expect(await asked({ memoryTypes: [MemoryType.INSIGHT] })).toEqual([50, 50]);
+    expect(await asked({ query: "what was said yesterday" })).toEqual([110, 110]);
+    expect(await asked({ recencyHalfLife: { seconds: 60n } })).toEqual([120, 120]);
   });
 
   it("carries every narrowing to the store as one filter", async () => {

@@ -70,6 +70,10 @@ const sourceShare = 0.8;
 /** Of the time that is left then: what reading turns around the results may take. */
 const contextShare = 0.5;
 const mostHits = 1_000;
+/** What ages is chosen from so many times as many hits as are wanted. */
+const agedTimes = 3;
+/** Beside as many hits as are wanted: for those that fold into one, and to know of a next page. */
+const spareHits = 10;
 const mostContextBytes = 8 * 1024 * 1024;
 
 const byWordsOnly = (why: string) => `searched by words only: ${why}`;
@@ -89,7 +93,8 @@ interface Asked {
   /** Why there is no vector; undefined where there is one. */
   readonly withoutVector: string | undefined;
   readonly scope: Scope;
-  readonly most: number;
+  /** Of each source. */
+  readonly most: Readonly<Record<Source, number>>;
   readonly circumstances: Omit<Circumstances, "neighbours">;
 }
 
@@ -138,15 +143,16 @@ export class UnifiedSearch {
       ? await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare)
       : { vector: undefined, why: "" };
     const pool = poolSize(limit);
+    const period = namedPeriod(question.query, now);
     const asked: Asked = {
       query: question.query,
       vector: embedded.vector,
       withoutVector: embedded.vector === undefined ? byWordsOnly(embedded.why) : undefined,
       scope,
-      most: Math.min(mostHits, (page?.seen ?? 0) + pool),
+      most: mostOf(question, scope, period),
       circumstances: {
         pool,
-        period: namedPeriod(question.query, now),
+        period,
         halfLifeMs: question.halfLifeMs,
         now,
       },
@@ -187,7 +193,7 @@ export class UnifiedSearch {
       memoryTypes: scope.memoryTypes,
       project: scope.repoId,
       filter: scope.filter,
-      limit: most,
+      limit: most.session_buddy,
       // Turns gain by their neighbours and lose by age: what counts is the score in the end.
       minScore: 0,
     });
@@ -227,7 +233,7 @@ export class UnifiedSearch {
     { query, vector, withoutVector, most }: Asked,
     scope: Scope,
   ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: string | undefined }> {
-    const search = { text: query, scope, limit: most, minScore: 0 };
+    const search = { text: query, scope, limit: most.postgresql, minScore: 0 };
     try {
       const hits = await this.#documents.search(call, { ...search, vector });
       return { hits, byWords: withoutVector };
@@ -307,6 +313,25 @@ export class UnifiedSearch {
     }
     return undefined;
   }
+}
+
+/**
+ * How many hits to ask each source for, to know the best so many of all. More where a lower one may
+ * come up: turns by their neighbours, anything by its age or by the time that the query names.
+ */
+function mostOf(
+  { limit, page, halfLifeMs }: SearchQuestion,
+  { memoryTypes }: Scope,
+  period: Period | undefined,
+): Asked["most"] {
+  const aged = halfLifeMs === undefined ? 0 : limit * agedTimes;
+  const moves = halfLifeMs !== undefined || period !== undefined;
+  const turns = memoryTypes.length === 0 || memoryTypes.includes("agent");
+  const most = (pooled: boolean) => {
+    const count = pooled ? poolSize(limit) : limit + spareHits;
+    return Math.min(mostHits, (page?.seen ?? 0) + Math.max(count, aged));
+  };
+  return { postgresql: most(moves || turns), session_buddy: most(moves) };
 }
 
 /** A turn's memory says which turn it was stored with. */
