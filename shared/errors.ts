@@ -103,3 +103,14 @@ export class DependencyUnavailableError extends DomainError {
     });
   }
 }
+
+/** The part that serves the call is switched off, by this name under `memory_service` in the settings. */
+export class SwitchedOffError extends DomainError {
+  override readonly name = "SwitchedOffError";
+
+  constructor(name: string) {
+    super("failed_precondition", "SWITCHED_OFF", `switched off by memory_service.${name}`, {
+      facts: { switch: name },
+    });
+  }
+}

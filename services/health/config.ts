@@ -45,7 +45,7 @@ export const healthSettings = {
   monitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     kinds.flag().default(true),
-    "Whether samples of health are kept in the database",
+    "Off: memory makes no metrics and no spans beside those of its RPCs, the vector store no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
   sampleIntervalMs: setting(

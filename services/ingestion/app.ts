@@ -126,6 +126,7 @@ export async function createApp(
             DocumentStream.open(work, repoId, settings, config, streamParts),
           parallelBatches: config.parallelBatches,
           chunkDefaults: config,
+          ragSearch: config.ragSearch,
           onAnswered: (ms) => metrics.answered(ms),
           onFault: (error) => logger.error({ err: error }, "an ingestion was not stopped"),
         }),

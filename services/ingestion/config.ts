@@ -40,6 +40,12 @@ export const ingestionSettings = {
       "while it listens on loopback, none otherwise)",
     "ingestion.roots",
   ),
+  ragSearch: setting(
+    "MAHAVISHNU_ENABLE_RAG_SEARCH",
+    kinds.flag().default(true),
+    "Off: UnifiedSearch leaves memories of type RAG out, and QueryKnowledgeBase is refused",
+    "memory_service.enable_rag_search",
+  ),
   chunkSize: setting(
     "MAHAVISHNU_INGESTION_CHUNK_SIZE",
     kinds.integer(16, 8_192).default(1_024),

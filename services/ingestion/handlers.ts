@@ -1,3 +1,4 @@
+import { SwitchedOffError } from "../../shared/errors.ts";
 import type { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { type CallContext, callContext } from "../../shared/rpc/call-context.ts";
 import type { ServiceImpl } from "../../shared/rpc/service.ts";
@@ -32,6 +33,8 @@ export interface HandlerParts {
   /** Of one stream of documents, worked on at the same time. */
   readonly parallelBatches: number;
   readonly chunkDefaults: ChunkDefaults;
+  /** Off: QueryKnowledgeBase is refused. */
+  readonly ragSearch: boolean;
   readonly onAnswered: (ms: number) => void;
   /** Work of a call that went wrong after the call had ended. */
   readonly onFault: (error: unknown) => void;
@@ -125,6 +128,7 @@ export function createHandlers(parts: HandlerParts): Partial<ServiceImpl<typeof 
     },
 
     async queryKnowledgeBase(request, context) {
+      if (!parts.ragSearch) throw new SwitchedOffError("enable_rag_search");
       const question = parseQuestion(request);
       const begun = performance.now();
       const answer = await knowledgeBase.ask(workOf(callContext(context)), question);

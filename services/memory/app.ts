@@ -21,6 +21,7 @@ import { embeddingStateOf, Memories } from "./memories.ts";
 import { MemoryUpdates } from "./memory-updates.ts";
 import { MemoryMetrics } from "./metrics.ts";
 import { Operations } from "./operations.ts";
+import { PeerGuard } from "./peer-guard.ts";
 import { PendingEmbeddings } from "./pending-embeddings.ts";
 import { postgresStore } from "./postgres-store.ts";
 import { filterOfProjects } from "./project-filter-client.ts";
@@ -150,12 +151,10 @@ function makeDomain(
     deliveries,
     embeddingState: async (call, id) => embeddingStateOf(await memories.get(call, id)),
   });
-  const search = new UnifiedSearch({
-    ...common,
-    bridge: new GuardedBridge(bridge, logger),
-    vectors,
-  });
   const register = new ProjectRegisterClient(peers.sessionBuddy);
+  const guard = new PeerGuard("session-buddy", logger);
+  const guarded = new GuardedBridge(bridge, register, guard);
+  const search = new UnifiedSearch({ ...common, bridge: guarded, vectors });
   const workflows = new Workflows(store, writer, graceMs);
   return {
     domain: {
@@ -166,7 +165,7 @@ function makeDomain(
       search,
       projects: new Projects(register, switches),
       projectSearch: new ProjectSearch({
-        register,
+        register: guarded,
         search,
         filterOf: filterOfProjects,
         switches,

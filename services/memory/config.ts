@@ -58,7 +58,7 @@ export const memorySettings = {
   ragSearch: setting(
     "MAHAVISHNU_ENABLE_RAG_SEARCH",
     on(),
-    "Off: searches leave memories of type RAG out",
+    "Off: UnifiedSearch leaves memories of type RAG out, and QueryKnowledgeBase is refused",
     "memory_service.enable_rag_search",
   ),
   agentMemory: setting(
@@ -82,7 +82,7 @@ export const memorySettings = {
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     on(),
-    "Off: memory and the vector store record no metrics, health keeps no samples",
+    "Off: memory makes no metrics and no spans beside those of its RPCs, the vector store no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
 };

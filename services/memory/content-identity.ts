@@ -27,12 +27,16 @@ export function workflowMemoryId(workflowId: string): string {
   return nameBasedId(`workflow:${workflowId}`);
 }
 
+const oddWhiteSpace = /[^\S ]|\s\s/;
+
 /**
  * What two search results share when they are the same text: white space collapsed, canonical
  * Unicode. Punctuation and case stay, since `a < b` and `a > b` are not the same passage.
  */
 export function resultKey(content: string): string {
-  return contentHash(content.normalize("NFC").replace(/\s+/g, " ").trim());
+  const text = content.normalize("NFC");
+  // Most texts have nothing but single blanks, and looking is cheaper than replacing.
+  return (oddWhiteSpace.test(text) ? text.replace(/\s+/g, " ") : text).trim();
 }
 
 /**

@@ -79,19 +79,10 @@ export class RequestIdReusedError extends DomainError {
   }
 }
 
-export class SwitchedOffError extends DomainError {
-  override readonly name = "SwitchedOffError";
-
-  constructor(name: string) {
-    super("failed_precondition", "SWITCHED_OFF", `switched off by memory_service.${name}`, {
-      facts: { switch: name },
-    });
-  }
-}
-
 /** Every source of a search that was asked failed. */
 export class AllSourcesFailedError extends DomainError {
   override readonly name = "AllSourcesFailedError";
+  readonly causes: readonly unknown[];
 
   constructor(
     failures: readonly { readonly source: string; readonly message: string }[],
@@ -103,5 +94,6 @@ export class AllSourcesFailedError extends DomainError {
       retryAfterMs: 1_000,
       cause: new AggregateError(causes, "every source failed"),
     });
+    this.causes = causes;
   }
 }

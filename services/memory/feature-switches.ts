@@ -1,4 +1,5 @@
-import { SwitchedOffError } from "./errors.ts";
+import { SwitchedOffError } from "../../shared/errors.ts";
+import type { MemoryType } from "./memory.ts";
 
 /** Parts that an operator can switch off. */
 export interface FeatureSwitches {
@@ -12,7 +13,7 @@ export interface FeatureSwitches {
   readonly reflectionSearch: boolean;
   /** Off: insights stay in our own memory and are not handed to Session-Buddy. */
   readonly crossSystemSharing: boolean;
-  /** Off: no metrics are recorded. */
+  /** Off: no metrics are recorded, and no spans made but those of the RPCs themselves. */
   readonly performanceMonitoring: boolean;
 }
 
@@ -29,4 +30,12 @@ export const switchNames: Readonly<Record<keyof FeatureSwitches, string>> = {
 /** Throws SwitchedOffError where the part is off. */
 export function requireOn(switches: FeatureSwitches, name: keyof FeatureSwitches): void {
   if (!switches[name]) throw new SwitchedOffError(switchNames[name]);
+}
+
+/** The types of memories that searches leave out, each with the switch that says so. */
+export function leftOutOfSearches(switches: FeatureSwitches): ReadonlyMap<MemoryType, string> {
+  const off = new Map<MemoryType, string>();
+  if (!switches.ragSearch) off.set("rag", switchNames.ragSearch);
+  if (!switches.agentMemory) off.set("agent", switchNames.agentMemory);
+  return off;
 }

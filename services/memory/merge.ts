@@ -1,7 +1,8 @@
 import { resultKey } from "./content-identity.ts";
-import { type Fingerprint, fingerprintOf, nearlyEqual } from "./near-duplicates.ts";
+import { fingerprintOf, nearlyEqual } from "./near-duplicates.ts";
 import type { ScoredHit } from "./scoring.ts";
 import { type Source, sources } from "./sources.ts";
+import { mayBeNearlyEqual, wordSketchOf } from "./word-sketch.ts";
 
 export interface MergedHit extends ScoredHit {
   /** The source whose hit this is: Session-Buddy for insights, else the one with the best score. */
@@ -53,18 +54,16 @@ function joinNearDuplicates(groups: readonly ScoredHit[][]): ScoredHit[][] {
   const theirs = only("session_buddy");
   const ours = theirs.length === 0 ? [] : only("postgresql");
   if (ours.length === 0) return [...groups];
-  const fingerprints = new Map<ScoredHit[], Fingerprint>();
-  const fingerprint = (group: ScoredHit[]) => {
-    const known = fingerprints.get(group) ?? fingerprintOf(group[0]?.content ?? "");
-    fingerprints.set(group, known);
-    return known;
-  };
+  const sketch = remembering(wordSketchOf);
+  // Fifty times as dear as a sketch, and hardly a pair needs it.
+  const fingerprint = remembering(fingerprintOf);
   const joined = new Map<ScoredHit[], ScoredHit[]>();
   for (const group of theirs) {
     const twin = ours.find(
       (one) =>
         !joined.has(one) &&
         alikeInLength(one, group) &&
+        mayBeNearlyEqual(sketch(one), sketch(group)) &&
         nearlyEqual(fingerprint(one), fingerprint(group)),
     );
     if (twin === undefined) continue;
@@ -72,6 +71,19 @@ function joinNearDuplicates(groups: readonly ScoredHit[][]): ScoredHit[][] {
     joined.set(group, []);
   }
   return groups.map((group) => joined.get(group) ?? group).filter((group) => group.length > 0);
+}
+
+/** What is made of a group's text, made once. */
+function remembering<T>(make: (content: string) => T): (group: readonly ScoredHit[]) => T {
+  const known = new Map<readonly ScoredHit[], T>();
+  return (group) => {
+    let made = known.get(group);
+    if (made === undefined) {
+      made = make(group[0]?.content ?? "");
+      known.set(group, made);
+    }
+    return made;
+  };
 }
 
 /** Cheap, and rules most pairs out before anything is read. */

@@ -72,20 +72,13 @@ const answer = (...reports: SourceReport[]): SearchAnswer => ({
   more: false,
   now: 0,
 });
-const scope = {
-  memoryTypes: [],
-  agentId: "a",
-  repoId: "",
-  workflowId: "",
-  sessionId: "s",
-  filter: undefined,
-};
+const scope = { agentId: "a", sessionId: "s" };
 
 it("a search is measured as a whole and by source, under the conventions' names", async () => {
   const { noted, spans } = noting();
   const found = answer(report("postgresql", "ok"), report("session_buddy", "failed"));
   const measured = new MemoryMetrics(true);
-  expect(await measured.searching({ scope }, async () => found)).toBe(found);
+  expect(await measured.searching(scope, async () => found)).toBe(found);
   expect(noted).toEqual([
     ["memory.search.source.latency", { source: "postgresql", outcome: "ok" }],
     ["memory.search.source.count", 1, { source: "postgresql", outcome: "ok" }],
@@ -102,7 +95,7 @@ it("a search is measured as a whole and by source, under the conventions' names"
       "gen_ai.agent.id": "a",
       "gen_ai.conversation.id": "s",
       "mahavishnu.memory.outcome": "partial",
-      "mahavishnu.memory.result_count": 0,
+      "gen_ai.memory.record.count": 0,
     },
   });
   expect(spans[0]?.events.map(({ attributes }) => attributes)).toMatchObject([
@@ -117,14 +110,14 @@ it.each([
   ["partial", answer(report("postgresql", "degraded"), report("session_buddy", "ok"))],
 ])("a search is %s by what its sources gave", async (outcome, found) => {
   const { noted } = noting();
-  await new MemoryMetrics(true).searching({ scope }, async () => found);
+  await new MemoryMetrics(true).searching(scope, async () => found);
   expect(noted.at(-1)).toEqual(["memory.search.latency", { outcome }]);
 });
 
 it("a search that fails says by what reason", async () => {
   const { noted, spans } = noting();
   const fails = () => Promise.reject(new AllSourcesFailedError([], []));
-  await expect(new MemoryMetrics(true).searching({ scope }, fails)).rejects.toThrow(
+  await expect(new MemoryMetrics(true).searching(scope, fails)).rejects.toThrow(
     AllSourcesFailedError,
   );
   expect(noted).toEqual([["memory.search.latency", { outcome: "failed" }]]);
@@ -134,9 +127,34 @@ it("a search that fails says by what reason", async () => {
   });
 });
 
-it("nothing is measured where monitoring is switched off", async () => {
+const named = (operation: string, count?: number, more: object = {}) => [
+  operation,
+  {
+    "gen_ai.operation.name": operation,
+    "gen_ai.provider.name": "mahavishnu",
+    "gen_ai.memory.store.id": "postgresql",
+    ...(count === undefined ? {} : { "gen_ai.memory.record.count": count }),
+    ...more,
+  },
+];
+
+it("what is stored, changed and deleted has spans by the conventions' names", async () => {
+  const { spans } = noting();
+  await use(new MemoryMetrics(true));
+  const failed = { "error.type": "INTERNAL" };
+  expect(spans.map(({ name, attributes }) => [name, attributes])).toEqual([
+    named("create_memory", 1, { "mahavishnu.memory.type": "agent" }),
+    named("create_memory", 2, { "mahavishnu.memory.type": "rag", ...failed }),
+    named("update_memory", 1),
+    named("update_memory", 1, failed),
+    named("delete_memory", 3),
+  ]);
+});
+
+it("nothing is measured where monitoring is switched off, and no span is made", async () => {
   const { noted, spans } = noting();
-  await new MemoryMetrics(false).searching({ scope }, async () => answer());
+  await use(new MemoryMetrics(false));
+  await new MemoryMetrics(false).searching(scope, async () => answer());
   expect([noted, spans]).toEqual([[], []]);
 });
 

@@ -10,10 +10,21 @@ import { DomainError } from "../../shared/errors.ts";
 import type { MemoryType } from "./memory.ts";
 import type { SourceReport } from "./source-leg.ts";
 import { inMemorySpan } from "./spans.ts";
-import type { SearchAnswer, SearchQuestion } from "./unified-search.ts";
 
-/** The conventions' name of what UnifiedSearch does. */
+/** The conventions' name of what a search does. */
 const operation = "search_memory";
+
+/** For whom a search asks; empty: anybody. */
+export interface SearchedFor {
+  readonly agentId: string;
+  readonly sessionId: string;
+}
+
+/** What is told of a search's answer. */
+export interface MeasuredAnswer {
+  readonly results: readonly unknown[];
+  readonly reports: readonly SourceReport[];
+}
 
 /** What this service measures of itself; nothing where performance monitoring is switched off. */
 export class MemoryMetrics {
@@ -45,15 +56,15 @@ export class MemoryMetrics {
       description: "Memories that were deleted",
     });
     this.#searchLatency = meter.createHistogram("memory.search.latency", {
-      description: "How long a unified search took",
+      description: "How long a search of all sources took",
       unit: "ms",
     });
     this.#sourceLatency = meter.createHistogram("memory.search.source.latency", {
-      description: "How long a source of a unified search took to answer or to fail",
+      description: "How long a source of a search took to answer or to fail",
       unit: "ms",
     });
     this.#sourceAnswers = meter.createCounter("memory.search.source.count", {
-      description: "How sources took part in unified searches, by outcome",
+      description: "How sources took part in searches, by outcome",
     });
   }
 
@@ -81,7 +92,11 @@ export class MemoryMetrics {
     const attributes = { memory_type: type };
     let outcome: "stored" | "failed" = "failed";
     try {
-      const result = await inMemorySpan("create_memory", attributes, work);
+      const result = await this.#inSpan(
+        "create_memory",
+        { "mahavishnu.memory.type": type, "gen_ai.memory.record.count": count },
+        work,
+      );
       outcome = "stored";
       return result;
     } finally {
@@ -92,6 +107,11 @@ export class MemoryMetrics {
     }
   }
 
+  #inSpan<T>(...span: Parameters<typeof inMemorySpan<T>>): Promise<T> {
+    const [, , work] = span;
+    return this.#enabled ? inMemorySpan(...span) : work();
+  }
+
   stored(type: MemoryType, count: number, outcome: "stored" | "failed"): void {
     if (this.#enabled) this.#stored.add(count, { memory_type: type, outcome });
   }
@@ -100,7 +120,7 @@ export class MemoryMetrics {
   async updating<T>(work: () => Promise<T>): Promise<T> {
     let outcome = "failed";
     try {
-      const result = await inMemorySpan("update_memory", {}, work);
+      const result = await this.#inSpan("update_memory", { "gen_ai.memory.record.count": 1 }, work);
       outcome = "updated";
       return result;
     } finally {
@@ -110,7 +130,7 @@ export class MemoryMetrics {
 
   /** Counts the memories that the work deletes. */
   async deleting(work: () => Promise<number>): Promise<number> {
-    const count = await inMemorySpan("delete_memory", {}, work);
+    const count = await this.#inSpan("delete_memory", {}, work, (deleted) => deleted);
     if (this.#enabled) this.#deletions.add(count);
     return count;
   }
@@ -119,10 +139,10 @@ export class MemoryMetrics {
    * Measures a search as a whole and by source, and gives it a span with the names that
    * OpenTelemetry's conventions for generative AI have for memories. Neither holds what was asked.
    */
-  async searching(
-    { scope }: Pick<SearchQuestion, "scope">,
-    work: () => Promise<SearchAnswer>,
-  ): Promise<SearchAnswer> {
+  async searching<T extends MeasuredAnswer>(
+    scope: SearchedFor,
+    work: () => Promise<T>,
+  ): Promise<T> {
     if (!this.#enabled) return await work();
     const started = performance.now();
     return await this.#tracer.startActiveSpan(
@@ -133,7 +153,7 @@ export class MemoryMetrics {
         try {
           const answer = await work();
           outcome = answer.reports.some(isLess) ? "partial" : "complete";
-          span.setAttribute("mahavishnu.memory.result_count", answer.results.length);
+          span.setAttribute("gen_ai.memory.record.count", answer.results.length);
           for (const report of answer.reports) this.#answered(span, report);
           return answer;
         } catch (error) {
@@ -154,7 +174,7 @@ export class MemoryMetrics {
       "gen_ai.memory.store.id": source,
       "mahavishnu.memory.outcome": status,
       "mahavishnu.memory.latency_ms": latencyMs,
-      "mahavishnu.memory.result_count": resultCount,
+      "gen_ai.memory.record.count": resultCount,
     });
     // One that was not asked took no time.
     if (status !== "skipped") this.#sourceLatency.record(latencyMs, { source, outcome: status });
@@ -167,7 +187,7 @@ function isLess({ status, leftAlone }: SourceReport): boolean {
   return status === "failed" || status === "degraded" || leftAlone;
 }
 
-function attributesOf({ agentId, sessionId }: SearchQuestion["scope"]): Attributes {
+function attributesOf({ agentId, sessionId }: SearchedFor): Attributes {
   return {
     "gen_ai.operation.name": operation,
     "gen_ai.provider.name": "mahavishnu",

@@ -3,9 +3,10 @@ import { type Call, remainingMs, within } from "./deadline.ts";
 import { AllSourcesFailedError } from "./errors.ts";
 import type { FeatureSwitches } from "./feature-switches.ts";
 import { type MergedHit, mergeHits } from "./merge.ts";
+import { LeftAloneError } from "./peer-guard.ts";
 import type { CallerFilter, ProjectRegister, Scope } from "./ports.ts";
 import { type RelatedProject, relatedProjects } from "./project.ts";
-import type { SourceReport } from "./source-leg.ts";
+import { failIfNothingCame, type SourceReport, skipped } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import { defaultSearchMs, type SearchAnswer, type UnifiedSearch } from "./unified-search.ts";
 
@@ -23,7 +24,7 @@ export interface ProjectHit {
 }
 
 export interface ProjectAnswer {
-  readonly hits: readonly ProjectHit[];
+  readonly results: readonly ProjectHit[];
   readonly reports: readonly SourceReport[];
   readonly projects: readonly RelatedProject[];
 }
@@ -43,13 +44,13 @@ interface Leg {
 
 /** Searches a project and those related to it, in both stores. */
 export class ProjectSearch {
-  readonly #register: ProjectRegister;
+  readonly #register: Pick<ProjectRegister, "groups" | "dependencies">;
   readonly #search: Pick<UnifiedSearch, "search">;
   readonly #filterOf: (projects: readonly string[]) => CallerFilter;
   readonly #switches: FeatureSwitches;
 
   constructor(parts: {
-    readonly register: ProjectRegister;
+    readonly register: Pick<ProjectRegister, "groups" | "dependencies">;
     readonly search: Pick<UnifiedSearch, "search">;
     /** Memories of any of these projects. */
     readonly filterOf: (projects: readonly string[]) => CallerFilter;
@@ -79,7 +80,7 @@ export class ProjectSearch {
     ).slice(0, question.limit);
     const byName = new Map(projects.map((one) => [one.project, one]));
     return {
-      hits: merged.map((hit) => ({ hit, related: relatedOf(hit, byName) })),
+      results: merged.map((hit) => ({ hit, related: relatedOf(hit, byName) })),
       reports: [degraded(own.report, problem?.message), theirs.report],
       projects,
     };
@@ -191,7 +192,13 @@ const anywhere: Scope = {
   filter: undefined,
 };
 
+/** Of a source that could not be asked, or that is left alone because it failed before. */
 function failedLeg(source: Source, error: unknown, latencyMs = 0): Leg {
+  const causes = error instanceof AllSourcesFailedError ? error.causes : [error];
+  const leftAlone = causes.find((cause) => cause instanceof LeftAloneError);
+  if (leftAlone !== undefined) {
+    return { hits: [], report: skipped(source, leftAlone.message, true), error };
+  }
   const told = error instanceof AllSourcesFailedError ? error.facts[source] : undefined;
   const message = told ?? messageOf(error);
   const report = { source, status: "failed", latencyMs, resultCount: 0, message } as const;
@@ -212,11 +219,11 @@ const grades = ["ok", "skipped", "degraded", "failed"] as const;
 function together(legs: readonly Leg[], message: string | undefined): Leg {
   const [first] = legs;
   if (first === undefined) throw new RangeError("a source is asked about one project at least");
-  const failed = legs.filter(({ report }) => report.status === "failed");
+  const lost = legs.filter(({ error }) => error !== undefined);
   const worst = legs.reduce((a, b) =>
     grades.indexOf(b.report.status) > grades.indexOf(a.report.status) ? b : a,
   );
-  const partly = failed.length > 0 && failed.length < legs.length;
+  const partly = lost.length > 0 && lost.length < legs.length;
   const report: SourceReport = {
     ...worst.report,
     status: partly ? "degraded" : worst.report.status,
@@ -226,7 +233,7 @@ function together(legs: readonly Leg[], message: string | undefined): Leg {
   return {
     hits: legs.flatMap(({ hits }) => hits),
     report: degraded(report, message),
-    ...(report.status === "failed" ? { error: worst.error } : {}),
+    ...(lost.length === legs.length ? { error: worst.error } : {}),
   };
 }
 
@@ -237,16 +244,6 @@ function degraded(report: SourceReport, message: string | undefined): SourceRepo
   }
   const all = [report.message, message].filter((one) => one !== "");
   return { ...report, status: "degraded", message: all.join("; ") };
-}
-
-function failIfNothingCame(legs: readonly Leg[]): void {
-  const asked = legs.filter(({ report }) => report.status !== "skipped");
-  const failed = asked.filter(({ report }) => report.status === "failed");
-  if (asked.length === 0 || failed.length < asked.length) return;
-  throw new AllSourcesFailedError(
-    failed.map(({ report }) => ({ source: report.source, message: report.message })),
-    failed.map(({ error }) => error),
-  );
 }
 
 function relatedOf(

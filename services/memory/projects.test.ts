@@ -174,6 +174,29 @@ describe("SearchProjects", () => {
     expect(infoOf(error)?.reason).toBe("ALL_SOURCES_FAILED");
   });
 
+  it("leaves a bridge that failed repeatedly alone, relations included, as UnifiedSearch does", async () => {
+    suite.peers.moods.sessionBuddy = "down";
+    const reports = async () => (await ask("api")).sourceReports;
+    // Two reads of relations fail each time.
+    await ask("api");
+    await ask("api");
+    for (const report of await reports()) {
+      expect(report.message).toContain("session-buddy failed repeatedly and is left alone");
+    }
+    expect(await statuses("api")).toEqual([DEGRADED, SKIPPED]);
+    const unified = await suite.client.unifiedSearch({ query: "deploy" });
+    expect(unified.sourceReports.map(({ status }) => status)).toEqual([OK, SKIPPED]);
+    // Left alone because it failed: with the other one down nothing came of what was asked.
+    suite.peers.moods.vectorStore = "down";
+    expect(infoOf(await failure(ask("api")))?.reason).toBe("ALL_SOURCES_FAILED");
+  });
+
+  it("skips a bridge that UnifiedSearch found to be down", async () => {
+    suite.peers.moods.sessionBuddy = "down";
+    for (let n = 0; n < 3; n++) await suite.client.unifiedSearch({ query: "deploy" });
+    expect(await statuses("api")).toEqual([DEGRADED, SKIPPED]);
+  });
+
   it("does not ask Session-Buddy where that is switched off", async () => {
     await suite.start({ MAHAVISHNU_ENABLE_REFLECTION_SEARCH: "false" });
     expect(await statuses("api")).toEqual([DEGRADED, SKIPPED]);

@@ -37,7 +37,7 @@ export const neighbourWeight = 0.25;
 /** Of what is missing to 1, what is of the time that the query names gains this much. */
 export const sessionTimeWeight = 0.2;
 
-/** How many of the best hits speak for their neighbours, and are asked of a source at least. */
+/** How many of the best hits speak for their neighbours, and are asked of our own memory. */
 export function poolSize(limit: number): number {
   return limit * 2 + 30;
 }

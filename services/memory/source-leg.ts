@@ -1,7 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
 import { BudgetExceededError, type Call, type PeerCall, within } from "./deadline.ts";
 import { AllSourcesFailedError } from "./errors.ts";
-import { BridgeLeftAloneError } from "./guarded-bridge.ts";
+import { LeftAloneError } from "./peer-guard.ts";
 import type { ScoredHit } from "./scoring.ts";
 import type { Source } from "./sources.ts";
 
@@ -14,7 +14,7 @@ export interface SourceReport {
   readonly latencyMs: number;
   /** Before merging. */
   readonly resultCount: number;
-  /** For people: why it is not "ok"; empty where it is. */
+  /** For people: why it is not "ok", or what is switched off; else empty. */
   readonly message: string;
   /** Whether it was skipped because it failed before. */
   readonly leftAlone: boolean;
@@ -38,7 +38,8 @@ export function skippedLeg(source: Source, message: string): Leg {
   return { source, hits: [], report: skipped(source, message, false) };
 }
 
-function skipped(source: Source, message: string, leftAlone: boolean): SourceReport {
+/** Reported where a source was not asked; `leftAlone` where that is since it failed before. */
+export function skipped(source: Source, message: string, leftAlone: boolean): SourceReport {
   return { source, status: "skipped", latencyMs: 0, resultCount: 0, message, leftAlone };
 }
 
@@ -67,7 +68,7 @@ export async function askedLeg(
     return { source, hits, report: report(status, hits.length, degraded ?? "") };
   } catch (error) {
     call.signal.throwIfAborted();
-    if (error instanceof BridgeLeftAloneError) {
+    if (error instanceof LeftAloneError) {
       return { source, hits: [], report: skipped(source, error.message, true), error };
     }
     // The caller's own mistake, such as an unknown field in the filter, is no source's failure.
@@ -87,7 +88,7 @@ function failureMessage(error: unknown): string {
 }
 
 /** Throws AllSourcesFailedError where every source that should have answered failed. */
-export function failIfNothingCame(legs: readonly Leg[]): void {
+export function failIfNothingCame(legs: readonly Pick<Leg, "report" | "error">[]): void {
   const asked = legs.filter(({ report }) => report.status !== "skipped" || report.leftAlone);
   const failed = asked.filter(({ error }) => error !== undefined);
   if (asked.length === 0 || failed.length < asked.length) return;
@@ -97,9 +98,15 @@ export function failIfNothingCame(legs: readonly Leg[]): void {
   );
 }
 
+/** The leg with a remark, beside those that it has. */
+export function notedLeg(leg: Leg, remark: string): Leg {
+  const { report } = leg;
+  const message = report.message === "" ? remark : `${report.message}; ${remark}`;
+  return { ...leg, report: { ...report, message } };
+}
+
 /** The leg with a reason why it is less than it should be, beside those that it has. */
 export function degradedLeg(leg: Leg, why: string): Leg {
-  const { report } = leg;
-  const message = report.message === "" ? why : `${report.message}; ${why}`;
-  return { ...leg, report: { ...report, status: "degraded", message } };
+  const noted = notedLeg(leg, why);
+  return { ...noted, report: { ...noted.report, status: "degraded" } };
 }

@@ -1,8 +1,6 @@
 import { SpanStatusCode, trace } from "@opentelemetry/api";
 import { DomainError, type ErrorKind } from "../../shared/errors.ts";
 
-const tracer = trace.getTracer("mahavishnu.memory");
-
 /** Operations on memories, by the names of OpenTelemetry's conventions for generative AI. */
 export type MemoryOperation = "create_memory" | "update_memory" | "delete_memory";
 
@@ -16,16 +14,29 @@ const callersFaults: ReadonlySet<ErrorKind> = new Set([
   "canceled",
 ]);
 
-/** A span around an operation on memories; the calls that it makes to peers are its children. */
+/** The names by which the conventions tell whose memory it is. */
+export const ownStore = {
+  "gen_ai.provider.name": "mahavishnu",
+  "gen_ai.memory.store.id": "postgresql",
+} as const;
+
+/**
+ * A span around an operation on memories; the calls that it makes to peers are its children.
+ * `countOf` tells how many memories it was about, where only the result does.
+ */
 export async function inMemorySpan<T>(
   operation: MemoryOperation,
   attributes: Readonly<Record<string, string | number>>,
   work: () => Promise<T>,
+  countOf?: (result: T) => number,
 ): Promise<T> {
-  const all = { "gen_ai.operation.name": operation, ...attributes };
+  const all = { "gen_ai.operation.name": operation, ...ownStore, ...attributes };
+  const tracer = trace.getTracer("mahavishnu.memory");
   return await tracer.startActiveSpan(operation, { attributes: all }, async (span) => {
     try {
-      return await work();
+      const result = await work();
+      if (countOf !== undefined) span.setAttribute("gen_ai.memory.record.count", countOf(result));
+      return result;
     } catch (error) {
       const reason = error instanceof DomainError ? error.reason : "INTERNAL";
       span.setAttribute("error.type", reason);

@@ -1,6 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
+import { EmbeddingState } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { RecordKind } from "../../shared/gen/mahavishnu/sessionbuddy/v1/record_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
@@ -74,9 +76,25 @@ describe("one question", () => {
       { mode: SearchMode.HYBRID, model: "fake-model", limit: 36, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches).toMatchObject([
-      { query: "binary unnest", model: "fake-model", project: "r", limit: 36, minScore: 0 },
+      { query: "binary unnest", model: "fake-model", project: "r", limit: 13, minScore: 0 },
     ]);
     expect(suite.peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
+  });
+
+  it("asks for more than is wanted only where a lower hit may come up", async () => {
+    const asked = async (more: object) => {
+      await search({ limit: 40, ...more });
+      const limits = [suite.peers.vectorStore.searches, suite.peers.bridgeSearches].map(
+        (searches) => searches.at(-1)?.limit,
+      );
+      return limits;
+    };
+    // Turns come up by their neighbours.
+    expect(await asked({})).toEqual([110, 50]);
+    expect(await asked({ memoryTypes: [MemoryType.AGENT] })).toEqual([110, 50]);
+    expect(await asked({ memoryTypes: [MemoryType.INSIGHT] })).toEqual([50, 50]);
+    expect(await asked({ query: "what was said yesterday" })).toEqual([110, 110]);
+    expect(await asked({ recencyHalfLife: { seconds: 60n } })).toEqual([120, 120]);
   });
 
   it("carries every narrowing to the store as one filter", async () => {
@@ -207,6 +225,26 @@ describe("what is down", () => {
     },
   );
 
+  it("makes searches ones by words at once when embedding failed repeatedly", async () => {
+    await tell();
+    suite.peers.moods.embedding = "down";
+    for (let n = 0; n < 3; n++) await search();
+    const asked = suite.peers.embedCalls;
+    const { results, sourceReports } = await search();
+    for (const report of sourceReports) {
+      expect(report).toMatchObject({
+        status: DEGRADED,
+        message: expect.stringContaining("embedding failed repeatedly and is left alone"),
+      });
+    }
+    expect(results.length).toBeGreaterThan(0);
+    expect(suite.peers.embedCalls).toBe(asked);
+    // What is stored asks nevertheless: it gets its vector as soon as there is one to be had.
+    suite.peers.moods.embedding = "up";
+    const { embeddingState } = await suite.client.storeMemory(agentMemory("stored meanwhile"));
+    expect(embeddingState).toBe(EmbeddingState.READY);
+  });
+
   it("makes the search one by words when the collection refuses the model", async () => {
     await tell();
     suite.peers.vectorStore.toldModel = "";
@@ -240,6 +278,41 @@ describe("switches", () => {
     const test = node?.case === "condition" ? node.value.test : undefined;
     const values = test?.case === "oneOf" ? test.value.values : [];
     expect(values.map(({ kind }) => kind.value)).toEqual(["agent", "workflow", "insight"]);
-    expect(await statuses({ memoryTypes: [MemoryType.RAG] })).toEqual([SKIPPED, SKIPPED]);
+  });
+
+  it("that leave types out are named: refused alone, less than asked for beside others", async () => {
+    await suite.start({
+      MAHAVISHNU_ENABLE_RAG_SEARCH: "false",
+      MAHAVISHNU_ENABLE_AGENT_MEMORY: "false",
+    });
+    for (const [memoryType, name] of [
+      [MemoryType.RAG, "enable_rag_search"],
+      [MemoryType.AGENT, "enable_agent_memory"],
+    ] as const) {
+      const error = await failure(search({ memoryTypes: [memoryType] }));
+      expect(error.code).toBe(Code.FailedPrecondition);
+      expect(reasonOf(error)).toBe("SWITCHED_OFF");
+      expect(error.findDetails(ErrorInfoSchema)[0]?.metadata["switch"]).toBe(name);
+    }
+    const rag = /rag by enable_rag_search/;
+    const agent = /agent by enable_agent_memory/;
+    const reports = async (...memoryTypes: MemoryType[]) =>
+      (await search({ memoryTypes })).sourceReports;
+    expect(await reports(MemoryType.RAG, MemoryType.WORKFLOW)).toMatchObject([
+      { status: DEGRADED, message: expect.stringMatching(rag) },
+      { status: SKIPPED },
+    ]);
+    expect(await reports(MemoryType.INSIGHT, MemoryType.RAG, MemoryType.AGENT)).toMatchObject([
+      { status: DEGRADED, message: expect.stringMatching(agent) },
+      { status: DEGRADED, message: expect.stringMatching(agent) },
+    ]);
+    // Whoever asks for all types gets all that there are; what is switched off is only named.
+    const [ours, theirs] = await reports();
+    expect(ours).toMatchObject({ status: OK, message: expect.stringMatching(rag) });
+    expect(theirs).toMatchObject({ status: OK, message: expect.not.stringMatching(rag) });
+    expect(await reports(MemoryType.INSIGHT)).toMatchObject([
+      { status: OK, message: "" },
+      { status: OK, message: "" },
+    ]);
   });
 });

@@ -1,25 +1,26 @@
+import { SwitchedOffError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
-import type { FeatureSwitches } from "./feature-switches.ts";
-import type { GuardedBridge } from "./guarded-bridge.ts";
+import { type FeatureSwitches, leftOutOfSearches } from "./feature-switches.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
 import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
 import { namedPeriod, type Period } from "./named-time.ts";
-import type { Documents, Hit, QueryVector, Scope } from "./ports.ts";
+import type { Bridge, Documents, Hit, QueryVector, Scope } from "./ports.ts";
 import { type Circumstances, type Neighbours, poolSize, scoreHits } from "./scoring.ts";
 import {
   askedLeg,
   degradedLeg,
   failIfNothingCame,
   type Leg,
+  notedLeg,
   type SourceAnswer,
   type SourceReport,
   skippedLeg,
 } from "./source-leg.ts";
 import { type Source, sources } from "./sources.ts";
 import type { ConversationStore, TurnContext } from "./store.ts";
-import type { Vectors } from "./vectors.ts";
+import type { EmbeddedQuery, Vectors } from "./vectors.ts";
 
 export interface SearchQuestion {
   readonly query: string;
@@ -69,24 +70,38 @@ const sourceShare = 0.8;
 /** Of the time that is left then: what reading turns around the results may take. */
 const contextShare = 0.5;
 const mostHits = 1_000;
+/** What ages is chosen from so many times as many hits as are wanted. */
+const agedTimes = 3;
+/** Beside as many hits as are wanted: for those that fold into one, and to know of a next page. */
+const spareHits = 10;
 const mostContextBytes = 8 * 1024 * 1024;
 
-const byWordsOnly = "searched by words only: the query could not be embedded";
+const byWordsOnly = (why: string) => `searched by words only: ${why}`;
+const otherModel = "the collection took another embedding model";
 const withoutNeighbours = "turns before and after could not be read";
+
+/** What each source can hold. */
+const typesOf: Readonly<Record<Source, ReadonlySet<MemoryType>>> = {
+  postgresql: new Set(allTypes),
+  session_buddy: new Set<MemoryType>(["insight", "agent"]),
+};
 
 /** A question as the sources are asked it. */
 interface Asked {
   readonly query: string;
   readonly vector: QueryVector | undefined;
+  /** Why there is no vector; undefined where there is one. */
+  readonly withoutVector: string | undefined;
   readonly scope: Scope;
-  readonly most: number;
+  /** Of each source. */
+  readonly most: Readonly<Record<Source, number>>;
   readonly circumstances: Omit<Circumstances, "neighbours">;
 }
 
 /** Asks all sources one question at the same time and merges what they answer. */
 export class UnifiedSearch {
   readonly #documents: Documents;
-  readonly #bridge: Pick<GuardedBridge, "search" | "canTest">;
+  readonly #bridge: Pick<Bridge, "search" | "canTest">;
   readonly #vectors: Vectors;
   readonly #turns: Pick<ConversationStore, "neighbours" | "contexts">;
   readonly #switches: FeatureSwitches;
@@ -94,7 +109,7 @@ export class UnifiedSearch {
 
   constructor(parts: {
     readonly documents: Documents;
-    readonly bridge: Pick<GuardedBridge, "search" | "canTest">;
+    readonly bridge: Pick<Bridge, "search" | "canTest">;
     readonly vectors: Vectors;
     readonly store: Pick<ConversationStore, "neighbours" | "contexts">;
     readonly switches: FeatureSwitches;
@@ -110,7 +125,8 @@ export class UnifiedSearch {
 
   /**
    * A source that is down or late is reported and left out. Throws AllSourcesFailedError where
-   * every source that was asked failed, and InvalidRequestError where the filter is not valid.
+   * every source that was asked failed, InvalidRequestError where the filter is not valid, and
+   * SwitchedOffError where every type that was asked for is switched off.
    */
   async search(question: SearchQuestion, call: Call): Promise<SearchAnswer> {
     const totalMs = remainingMs(call, call.deadline === undefined ? defaultSearchMs : Infinity);
@@ -123,18 +139,20 @@ export class UnifiedSearch {
       sources.map((source) => [source, this.#whySkipped(source, question, scope)]),
     );
     const isAsked = sources.some((source) => skipped.get(source) === undefined);
-    const vector = isAsked
+    const embedded: EmbeddedQuery = isAsked
       ? await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare)
-      : undefined;
+      : { vector: undefined, why: "" };
     const pool = poolSize(limit);
+    const period = namedPeriod(question.query, now);
     const asked: Asked = {
       query: question.query,
-      vector,
+      vector: embedded.vector,
+      withoutVector: embedded.vector === undefined ? byWordsOnly(embedded.why) : undefined,
       scope,
-      most: Math.min(mostHits, (page?.seen ?? 0) + pool),
+      most: mostOf(question, scope, period),
       circumstances: {
         pool,
-        period: namedPeriod(question.query, now),
+        period,
         halfLifeMs: question.halfLifeMs,
         now,
       },
@@ -154,9 +172,10 @@ export class UnifiedSearch {
     const told = await this.#withContexts(rest.slice(0, limit), question, call, () =>
       leftMs(sourceShare + (1 - sourceShare) * contextShare),
     );
+    const reported = legs.map((leg) => this.#withSwitches(leg, question.scope));
     return {
       results: told.results,
-      reports: legs.map((leg) => (told.failed ? reportFor(leg) : leg.report)),
+      reports: reported.map((leg) => (told.failed ? reportFor(leg) : leg.report)),
       more: rest.length > limit,
       now,
     };
@@ -167,20 +186,20 @@ export class UnifiedSearch {
   }
 
   async #askBridge(call: PeerCall, asked: Asked): Promise<SourceAnswer> {
-    const { query, vector, scope, most, circumstances } = asked;
+    const { query, vector, withoutVector, scope, most, circumstances } = asked;
     const { hits, stale } = await this.#bridge.search(call, {
       query,
       vector,
       memoryTypes: scope.memoryTypes,
       project: scope.repoId,
       filter: scope.filter,
-      limit: most,
+      limit: most.session_buddy,
       // Turns gain by their neighbours and lose by age: what counts is the score in the end.
       minScore: 0,
     });
     return {
       hits: scoreHits("session_buddy", hits, { ...circumstances, neighbours: new Map() }),
-      degraded: stale ?? (vector === undefined ? byWordsOnly : undefined),
+      degraded: stale ?? withoutVector,
     };
   }
 
@@ -192,7 +211,7 @@ export class UnifiedSearch {
     const hits = union(found.map((one) => one.hits));
     const turns = hits.slice(0, asked.circumstances.pool).filter(isTurn);
     let neighbours: ReadonlyMap<string, Neighbours> = new Map();
-    let degraded = found.find((one) => one.byWords) ? byWordsOnly : undefined;
+    let degraded = found.find(({ byWords }) => byWords !== undefined)?.byWords;
     if (turns.length > 0) {
       try {
         const ids = turns.map(({ id }) => id);
@@ -211,19 +230,19 @@ export class UnifiedSearch {
 
   async #find(
     call: PeerCall,
-    { query, vector, most }: Asked,
+    { query, vector, withoutVector, most }: Asked,
     scope: Scope,
-  ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: boolean }> {
-    const search = { text: query, scope, limit: most, minScore: 0 };
+  ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: string | undefined }> {
+    const search = { text: query, scope, limit: most.postgresql, minScore: 0 };
     try {
       const hits = await this.#documents.search(call, { ...search, vector });
-      return { hits, byWords: vector === undefined };
+      return { hits, byWords: withoutVector };
     } catch (error) {
       // The collection took another model between our look and the search.
       if (!isMismatch(error) || vector === undefined) throw error;
       this.#vectors.forgetModel(call.tenant);
       const hits = await this.#documents.search(call, { ...search, vector: undefined });
-      return { hits, byWords: true };
+      return { hits, byWords: byWordsOnly(otherModel) };
     }
   }
 
@@ -252,36 +271,41 @@ export class UnifiedSearch {
     }
   }
 
-  /** The scope without the types that are switched off. */
+  /** The scope without the types that are switched off. Throws where no other was asked for. */
   #allowedScope(scope: Scope): Scope {
-    const off = this.#switchedOffTypes();
-    if (off.length === 0) return scope;
+    const off = leftOutOfSearches(this.#switches);
+    if (off.size === 0) return scope;
     const wanted = scope.memoryTypes.length === 0 ? allTypes : scope.memoryTypes;
-    return { ...scope, memoryTypes: wanted.filter((type) => !off.includes(type)) };
+    const left = wanted.filter((type) => !off.has(type));
+    const [first] = wanted;
+    if (left.length > 0 || first === undefined) return { ...scope, memoryTypes: left };
+    throw new SwitchedOffError(off.get(first) ?? "");
   }
 
-  #switchedOffTypes(): MemoryType[] {
-    const off: MemoryType[] = [];
-    if (!this.#switches.ragSearch) off.push("rag");
-    if (!this.#switches.agentMemory) off.push("agent");
-    return off;
+  /** The leg with the types that a switch leaves out of it; less than it should be where asked for. */
+  #withSwitches(leg: Leg, { memoryTypes }: Scope): Leg {
+    const { source, report } = leg;
+    if (report.status !== "ok" && report.status !== "degraded") return leg;
+    const all = memoryTypes.length === 0;
+    const off = [...leftOutOfSearches(this.#switches)].filter(
+      ([type]) => typesOf[source].has(type) && (all || memoryTypes.includes(type)),
+    );
+    if (off.length === 0) return leg;
+    const told = off.map(([type, name]) => `${type} by ${name}`).join(" and ");
+    const why = `memories of some types are switched off: ${told}`;
+    return all ? notedLeg(leg, why) : degradedLeg(leg, why);
   }
 
   /** Why a source is not asked; undefined where it is. */
   #whySkipped(source: Source, question: SearchQuestion, allowed: Scope): string | undefined {
     if (question.sources.length > 0 && !question.sources.includes(source)) return "not asked for";
-    if (allowed.memoryTypes.length === 0 && this.#switchedOffTypes().length > 0) {
-      if (question.scope.memoryTypes.length > 0)
-        return "the memory types asked for are switched off";
-    }
     if (source === "postgresql") return undefined;
     if (!this.#switches.reflectionSearch) return "switched off by enable_reflection_search";
     const { filter, agentId, workflowId, sessionId, memoryTypes } = allowed;
     if (agentId !== "") return "its records carry no agent_id";
     if (workflowId !== "") return "its records carry no workflow_id";
     if (sessionId !== "") return "its records carry no session_id";
-    const holds = (type: MemoryType) => type === "insight" || type === "agent";
-    if (memoryTypes.length > 0 && !memoryTypes.some(holds)) {
+    if (memoryTypes.length > 0 && !memoryTypes.some((type) => typesOf[source].has(type))) {
       return "it holds no memories of these types";
     }
     if (filter !== undefined && !this.#bridge.canTest(filter)) {
@@ -289,6 +313,25 @@ export class UnifiedSearch {
     }
     return undefined;
   }
+}
+
+/**
+ * How many hits to ask each source for, to know the best so many of all. More where a lower one may
+ * come up: turns by their neighbours, anything by its age or by the time that the query names.
+ */
+function mostOf(
+  { limit, page, halfLifeMs }: SearchQuestion,
+  { memoryTypes }: Scope,
+  period: Period | undefined,
+): Asked["most"] {
+  const aged = halfLifeMs === undefined ? 0 : limit * agedTimes;
+  const moves = halfLifeMs !== undefined || period !== undefined;
+  const turns = memoryTypes.length === 0 || memoryTypes.includes("agent");
+  const most = (pooled: boolean) => {
+    const count = pooled ? poolSize(limit) : limit + spareHits;
+    return Math.min(mostHits, (page?.seen ?? 0) + Math.max(count, aged));
+  };
+  return { postgresql: most(moves || turns), session_buddy: most(moves) };
 }
 
 /** A turn's memory says which turn it was stored with. */

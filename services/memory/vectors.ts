@@ -1,6 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, remainingMs, within } from "./deadline.ts";
+import { LeftAloneError, PeerGuard } from "./peer-guard.ts";
 import type { Documents, Embedder, QueryVector, VectorValues } from "./ports.ts";
 
 /** Texts with their vectors; a text that got none is stored as pending. */
@@ -10,6 +11,12 @@ export interface EmbeddedTexts {
   readonly vectors: readonly (VectorValues | undefined)[];
 }
 
+/** A query's vector, or why it has none. */
+export type EmbeddedQuery =
+  | { readonly vector: QueryVector }
+  | { readonly vector: undefined; readonly why: string };
+
+const notEmbedded = "the query could not be embedded";
 /** How long a collection's model is believed: it is set once, and changes only with the collection. */
 const knownModelMs = 10_000;
 const unsetModelMs = 1_000;
@@ -31,13 +38,24 @@ export class Vectors {
   readonly #embedder: Embedder;
   readonly #documents: Documents;
   readonly #logger: Logger;
+  readonly #guard: PeerGuard;
   #failing = false;
   readonly #models = new Map<string, { readonly model: string; readonly until: number }>();
 
-  constructor(embedder: Embedder, documents: Documents, logger: Logger) {
+  /**
+   * `guard` decides whether queries are embedded: they do without a vector. What is stored waits its
+   * share of the time, since a vector that comes later costs more.
+   */
+  constructor(
+    embedder: Embedder,
+    documents: Documents,
+    logger: Logger,
+    guard = new PeerGuard("embedding", logger),
+  ) {
     this.#embedder = embedder;
     this.#documents = documents;
     this.#logger = logger;
+    this.#guard = guard;
   }
 
   /** Drops what is believed of a tenant's collection, after it refused a model. */
@@ -45,36 +63,45 @@ export class Vectors {
     this.#models.delete(tenant);
   }
 
-  /** The query's vector; undefined where there was none within the budget. */
-  async embedQuery(call: Call, text: string, budgetMs: number): Promise<QueryVector | undefined> {
-    const { model, vectors } = await this.#embed(call, "query", [text], budgetMs);
-    const values = vectors[0];
-    return values === undefined ? undefined : { model, values };
+  /** Embedding that fails repeatedly is left alone for some seconds, so that no query waits. */
+  async embedQuery(call: Call, text: string, budgetMs: number): Promise<EmbeddedQuery> {
+    const until = performance.now() + budgetMs;
+    const model = await this.#model(call, Math.min(modelBudgetMs, budgetMs / 2));
+    const request = { model, purpose: "query", texts: [text] } as const;
+    try {
+      const leftMs = Math.max(1, until - performance.now());
+      const answer = await within(call, leftMs, (peerCall) =>
+        this.#guard.ask(peerCall, (guarded) => this.#embedder.embed(guarded, request)),
+      );
+      this.#answers();
+      const [values] = answer.vectors;
+      if (values !== undefined) return { vector: { model: answer.model, values } };
+    } catch (error) {
+      call.signal.throwIfAborted();
+      if (error instanceof LeftAloneError) return { vector: undefined, why: error.message };
+      this.#fails(error);
+    }
+    return { vector: undefined, why: notEmbedded };
   }
 
   /** Vectors for contents that are stored on a caller's behalf. */
   embedForStoring(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
     const share =
       call.deadline === undefined ? storeBudgetMs : remainingMs(call, Infinity) * storeShare;
-    return this.#embed(call, "document", texts, Math.min(storeBudgetMs, share));
+    return this.#embed(call, texts, Math.min(storeBudgetMs, share));
   }
 
   /** As `embedForStoring`, where nobody waits: a model on a slow machine gets the time it needs. */
   embedInBackground(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
-    return this.#embed(call, "document", texts, remainingMs(call, backgroundBudgetMs));
+    return this.#embed(call, texts, remainingMs(call, backgroundBudgetMs));
   }
 
-  async #embed(
-    call: Call,
-    purpose: "document" | "query",
-    texts: readonly string[],
-    budgetMs: number,
-  ): Promise<EmbeddedTexts> {
+  async #embed(call: Call, texts: readonly string[], budgetMs: number): Promise<EmbeddedTexts> {
     const until = performance.now() + budgetMs;
     const vectors: (VectorValues | undefined)[] = [];
     let model = await this.#model(call, Math.min(modelBudgetMs, budgetMs / 2));
     for (const part of parts(texts)) {
-      const answer = await this.#tryEmbed(call, { model, purpose, texts: part }, until);
+      const answer = await this.#tryEmbed(call, { model, purpose: "document", texts: part }, until);
       // One call failed: the rest would only wait as long again.
       if (answer === undefined) break;
       model = answer.model;
@@ -95,16 +122,24 @@ export class Vectors {
       const answer = await within(call, budgetMs, (peerCall) =>
         this.#embedder.embed(peerCall, request),
       );
-      if (this.#failing) this.#logger.info("embedding answers again");
-      this.#failing = false;
+      this.#answers();
       return answer;
     } catch (error) {
       call.signal.throwIfAborted();
-      // Once, and not for each of the thousands of texts that come meanwhile.
-      if (!this.#failing) this.#logger.warn({ err: error }, "embedding fails; going on without");
-      this.#failing = true;
+      this.#fails(error);
       return undefined;
     }
+  }
+
+  #answers(): void {
+    if (this.#failing) this.#logger.info("embedding answers again");
+    this.#failing = false;
+  }
+
+  #fails(error: unknown): void {
+    // Once, and not for each of the thousands of texts that come meanwhile.
+    if (!this.#failing) this.#logger.warn({ err: error }, "embedding fails; going on without");
+    this.#failing = true;
   }
 
   /** The collection's model; empty (the service's default) where it has none or does not tell. */

@@ -1,5 +1,5 @@
 const k1 = 1.2;
-const b = 0.75;
+const b = 0.9;
 /** A posting is a document and how often it has the word, in one number that stays small. */
 const countRange = 256;
 

@@ -82,7 +82,7 @@ export const vectorStoreSettings = {
   performanceMonitoring: setting(
     "MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING",
     kinds.flag().default(true),
-    "Off: memory and the vector store record no metrics, health keeps no samples",
+    "Off: memory makes no metrics and no spans beside those of its RPCs, the vector store no metrics, health keeps no samples",
     "memory_service.enable_performance_monitoring",
   ),
 };

@@ -1,5 +1,5 @@
 /** Saturation of repeated words, and how much a document's length counts, in BM25. */
-export const bm25 = { k1: 1.2, b: 0.75 } as const;
+export const bm25 = { k1: 1.2, b: 0.9 } as const;
 
 /** What a scope's documents are for BM25, all together. */
 export interface ScopeStatistics {

@@ -9,7 +9,7 @@
  * as the caller of UnifiedSearch wants; UnifiedSearch embeds the query and merges besides.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -167,9 +167,16 @@ const caller = async () => {
 await Promise.all(Array.from({ length: callers }, caller));
 
 /** A port that takes connections and never says a word. */
-const silence = createServer((socket) => socket.on("error", () => {}).resume());
+const sockets = new Set<Socket>();
+const silence = createServer((socket) => {
+  sockets.add(socket);
+  socket.on("error", () => {}).resume();
+});
 await new Promise<void>((resolve) => silence.listen(0, "127.0.0.1", resolve));
-resources.defer("silence", () => void silence.close());
+resources.defer("silence", () => {
+  silence.close();
+  for (const socket of sockets) socket.destroy();
+});
 const listening = silence.address();
 const port = typeof listening === "object" && listening !== null ? listening.port : 0;
 const alone = await startService({

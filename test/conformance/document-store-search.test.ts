@@ -45,7 +45,7 @@ function bm25(documents: Readonly<Record<string, string>>, query: readonly strin
   const scores = words.map(({ id, list }) => {
     const score = query.reduce((sum, word) => {
       const tf = list.filter((one) => one === word).length;
-      return sum + (idf(word) * tf * 2.2) / (tf + 1.2 * (0.25 + (0.75 * list.length) / mean));
+      return sum + (idf(word) * tf * 2.2) / (tf + 1.2 * (0.1 + (0.9 * list.length) / mean));
     }, 0);
     return { id, score: score / best };
   });

@@ -1,17 +1,23 @@
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { NodeSDK } from "@opentelemetry/sdk-node";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createApp as createIngestion } from "../../services/ingestion/app.ts";
+import { readIngestionConfig } from "../../services/ingestion/config.ts";
 import {
   type RunningService,
   startService,
 } from "../../services/memory/testing/running-service.ts";
 import { failure } from "../../services/memory/testing/service-suite.ts";
 import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
+import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { InsightDelivery, Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { WorkflowStatus } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
 import { ErrorReason } from "../../shared/gen/mahavishnu/type/v1/error_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
+import { silentLogger } from "../../shared/logging.ts";
+import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
 import { type TestDatabase, testDatabase } from "../harness/postgres.ts";
 
@@ -81,12 +87,31 @@ describe("switched off", () => {
     await stop();
     const off = await start({ MAHAVISHNU_ENABLE_RAG_SEARCH: "false" });
     expect(await types(off)).toEqual(["AGENT", "WORKFLOW"]);
-    const only = await off.client.unifiedSearch({ query: "x", memoryTypes: [MemoryType.RAG] });
-    expect(only.results).toEqual([]);
-    for (const { status } of only.sourceReports) expect(status).toBe(SourceStatus.SKIPPED);
+    const only = off.client.unifiedSearch({ query: "x", memoryTypes: [MemoryType.RAG] });
+    expect(await refusedBy(only)).toBe("enable_rag_search");
+    const { sourceReports } = await off.client.unifiedSearch({ query: "switch note" });
+    expect(sourceReports[0]?.message).toContain("enable_rag_search");
     expect((await off.client.getMemory({ id: "RAG" })).memory?.id).toBe("RAG");
     const { results } = await off.client.searchProjects({ query: "switch note", project: "p" });
     expect(results.map(({ result }) => result?.memoryType)).not.toContain(MemoryType.RAG);
+  });
+
+  it("enable_rag_search refuses QueryKnowledgeBase, by the same name in the settings file", async () => {
+    const settings = (ragSearch: boolean) =>
+      readIngestionConfig({
+        env: { MAHAVISHNU_INGESTION_PORT: "0", MAHAVISHNU_PG_URL: database.url, ...peers.env },
+        file: { memory_service: { enable_rag_search: ragSearch } },
+      });
+    const ask = async (ragSearch: boolean) => {
+      await using own = new Resources();
+      const app = await createIngestion(settings(ragSearch), { logger: silentLogger() });
+      own.use("ingestion", app);
+      const transport = createGrpcTransport({ address: app.address });
+      own.defer("client", () => transport.close());
+      return await createClient(IngestionService, transport).queryKnowledgeBase({ query: "note" });
+    };
+    expect((await ask(true)).passages).not.toEqual([]);
+    expect(await refusedBy(ask(false))).toBe("enable_rag_search");
   });
 
   it("enable_agent_memory refuses turns and memories of type AGENT, and searches none", async () => {
@@ -111,6 +136,8 @@ describe("switched off", () => {
       expect(results[0]?.error?.code).toBe(Code.FailedPrecondition);
     }
     expect(await types(off)).not.toContain("AGENT");
+    const only = client.unifiedSearch({ query: "x", memoryTypes: [MemoryType.AGENT] });
+    expect(await refusedBy(only)).toBe("enable_agent_memory");
   });
 
   it("enable_reflection_search leaves Session-Buddy out and says so", async () => {
@@ -140,12 +167,45 @@ describe("switched off", () => {
     expect((await client.listProjectGroups({})).groups).toEqual([]);
   });
 
-  it("enable_performance_monitoring costs no call its answer", async () => {
-    const { client } = await start({ MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING: "false" });
-    await client.storeMemory({ memory: { ...note, content: "unmeasured" } });
-    await client.recordWorkflowExecution({
-      execution: { workflowId: "w", adapter: "a", status: WorkflowStatus.RUNNING },
+  it("enable_performance_monitoring makes no spans of memories, and costs no call its answer", async () => {
+    const names = new Set<string>();
+    process.env["OTEL_METRICS_EXPORTER"] = "none";
+    const sdk = new NodeSDK({
+      spanProcessors: [
+        {
+          onStart: ({ name }) => void names.add(name),
+          onEnd() {},
+          forceFlush: async () => {},
+          shutdown: async () => {},
+        },
+      ],
+      instrumentations: [],
+      logRecordProcessors: [],
     });
-    expect((await client.unifiedSearch({ query: "unmeasured" })).results).not.toEqual([]);
+    sdk.start();
+    const work = async ({ client }: RunningService, content: string) => {
+      names.clear();
+      const { memory } = await client.storeMemory({ memory: { ...note, content } });
+      await client.storeConversationTurn({ ...turn, content: `${content} by a turn` });
+      await client.recordWorkflowExecution({
+        execution: { workflowId: "w", adapter: "a", status: WorkflowStatus.RUNNING },
+      });
+      const id = memory?.id ?? "";
+      await client.updateMemory({ memory: { id, metadata: { changed: true } } });
+      expect((await client.unifiedSearch({ query: content })).results).not.toEqual([]);
+      await client.searchProjects({ query: content, project: "p" });
+      await client.deleteMemory({ id });
+      return [...names].filter((name) => name.endsWith("_memory")).sort();
+    };
+    try {
+      const all = ["create_memory", "delete_memory", "search_memory", "update_memory"];
+      expect(await work(await start({}), "measured")).toEqual(all);
+      await stop();
+      const off = await start({ MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING: "false" });
+      expect(await work(off, "unmeasured")).toEqual([]);
+      expect(names.size).toBeGreaterThan(0);
+    } finally {
+      await sdk.shutdown();
+    }
   });
 });

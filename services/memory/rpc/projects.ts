@@ -26,6 +26,7 @@ const shareMetadataBytes = 32 * 1024;
 const mostTargets = 100;
 /** A message has 16 MiB; reports and projects have room beside this. */
 const mostResultBytes = 15 * 1024 * 1024;
+const anybody = { agentId: "", sessionId: "" };
 /** The tag and the length before each result. */
 const mostFrameBytes = 6;
 
@@ -69,12 +70,12 @@ export function projectHandlers(parts: ProjectParts) {
     async searchProjects(request: SearchProjectsRequest, context: HandlerContext) {
       const question = parseSearch(request);
       const {
-        hits,
+        results,
         reports,
         projects: searched,
-      } = await projectSearch.search(question, callOf(context));
+      } = await metrics.searching(anybody, () => projectSearch.search(question, callOf(context)));
       return {
-        results: fitting(hits),
+        results: fitting(results),
         sourceReports: reports.map(toProtoReport),
         projects: searched.map(({ project, relations }) => ({
           project,

@@ -27,7 +27,7 @@ export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
   return {
     async unifiedSearch(request: UnifiedSearchRequest, context: HandlerContext) {
       const question = parseQuestion(request);
-      const answer = await metrics.searching(question, () =>
+      const answer = await metrics.searching(question.scope, () =>
         search.search(question, callOf(context)),
       );
       const results = fitting(

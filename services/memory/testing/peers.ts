@@ -45,6 +45,8 @@ export class FakePeers {
   >[0][] = [];
   readonly groups: ProjectGroup[] = [];
   readonly dependencies: ProjectDependency[] = [];
+  /** How often embedding was asked. */
+  embedCalls = 0;
   /** Whether the bridge queues what it is given. */
   bridgeQueues = false;
   readonly transports: PeerTransports;
@@ -52,6 +54,7 @@ export class FakePeers {
   constructor() {
     const guarded = <T>(peer: keyof PeerTransports, answer: (request: T) => object) => {
       return async (request: T, { signal }: { signal: AbortSignal }) => {
+        if (peer === "embedding") this.embedCalls++;
         await this.#behave(peer, signal);
         return answer(request);
       };

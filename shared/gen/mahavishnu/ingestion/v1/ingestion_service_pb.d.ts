@@ -1080,7 +1080,8 @@ export declare const IngestionService: GenService<{
   },
   /**
    * Finds passages, by meaning and words. Filters apply before `top_k`. Best first. While the
-   * embedding service does not answer, by words alone.
+   * embedding service does not answer, by words alone. Fails with FAILED_PRECONDITION and reason
+   * SWITCHED_OFF where `enable_rag_search` is off.
    *
    * @generated from rpc mahavishnu.ingestion.v1.IngestionService.QueryKnowledgeBase
    */

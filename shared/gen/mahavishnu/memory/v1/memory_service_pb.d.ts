@@ -1437,8 +1437,9 @@ export declare const MemoryService: GenService<{
    * Asks all sources one question at the same time and merges the answers by score. A source that
    * is down or late is reported and left out; Session-Buddy, once it failed several times in a row,
    * is left alone for some seconds and SKIPPED. A turn is also found through its neighbours, and a
-   * query that names a time (`on 3 May`, `last week`, UTC) prefers what is of that time. Fails with UNAVAILABLE, reason ALL_SOURCES_FAILED,
-   * only where every source that was asked failed.
+   * query that names a time (`on 3 May`, `last week`, UTC) prefers what is of that time. Fails with
+   * UNAVAILABLE, reason ALL_SOURCES_FAILED, only where every source that was asked failed; with
+   * FAILED_PRECONDITION, reason SWITCHED_OFF, where every type that was asked for is switched off.
    *
    * @generated from rpc mahavishnu.memory.v1.MemoryService.UnifiedSearch
    */

@@ -313,7 +313,7 @@ export declare type SourceReport = Message<"mahavishnu.memory.v1.SourceReport"> 
   resultCount: number;
 
   /**
-   * For people: why it is not OK.
+   * For people: why it is not OK, or which types of memories a switch leaves out of the answer.
    *
    * @generated from field: string message = 5;
    */
