@@ -1,14 +1,8 @@
 import type { DescService } from "@bufbuild/protobuf";
-import {
-  type CallOptions,
-  type Client,
-  Code,
-  ConnectError,
-  createClient,
-} from "@connectrpc/connect";
+import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
 import { configSources, kinds, readSettings, setting } from "../shared/config.ts";
 import { BadRequestSchema } from "../shared/gen/google/rpc/error_details_pb.js";
-import { createGrpcTransport } from "../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../shared/rpc/client.ts";
 import { tenantHeader } from "../shared/rpc/tenant.ts";
 
 export const cliSettings = {

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
-import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 
 const main = join(import.meta.dirname, "../../services/ingestion/main.ts");
 

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createApp as createEmbedding } from "../../services/embedding/app.ts";
 import { readEmbeddingConfig } from "../../services/embedding/config.ts";
@@ -19,7 +19,7 @@ import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/v
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
 import type { App } from "../../shared/process.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
 const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
