@@ -1,4 +1,5 @@
 import type { DomainError } from "../../shared/errors.ts";
+import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { collectionModel } from "./collection-model.ts";
@@ -6,7 +7,6 @@ import { fileErrorOf, isAbsent } from "./file-failures.ts";
 import { FilePlanner } from "./file-planner.ts";
 import type { SourceFile } from "./file-text.ts";
 import { FoundFiles } from "./found-files.ts";
-import { readCheckout } from "./git-checkout.ts";
 import type { HeldLease } from "./held-lease.ts";
 import type { IngestionSettings, IngestionStage } from "./ingestion.ts";
 import { isolating } from "./isolation.ts";

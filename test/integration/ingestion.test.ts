@@ -128,11 +128,11 @@ describeEachStore("ingestion with the real embedder and vector store", (_, datab
     });
     expect(await storedCount()).toBe(first.chunksStored);
     const { passages } = await client.queryKnowledgeBase({
-      query: "which gitignore rules hold for a folder, nearest ignore file decides",
+      query: "walks a folder and tells of every file once, symbolic links are never followed",
       repoId: "self",
     });
     expect(passages).toHaveLength(5);
-    expect(passages.map(({ filePath }) => filePath)).toContain("ignore-rules.ts");
+    expect(passages.map(({ filePath }) => filePath)).toContain("repository-walk.ts");
     for (const { filePath, startLine, endLine, content, score } of passages) {
       const lines = (await readFile(join(folder, filePath), "utf8")).split("\n");
       expect(lines.slice(startLine - 1, endLine).join("\n")).toContain(content);
