@@ -49,6 +49,11 @@ export class IngestionProcess implements AsyncDisposable {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Stops it, as a machine that hangs, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child.kill(signal);
+  }
+
   /** Resolves when the process is gone. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     this.#child.kill(signal);

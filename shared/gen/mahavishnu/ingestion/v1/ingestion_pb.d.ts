@@ -142,7 +142,8 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
   filesRead: bigint;
 
   /**
-   * Chunks that new and changed files were split into so far.
+   * Chunks that new and changed files were split into so far. Begins anew where another process
+   * goes on with the ingestion, as `files_read` and `files_done` do.
    *
    * @generated from field: int64 chunks_split = 18;
    */
