@@ -61,6 +61,8 @@ export async function keepInStep(
   try {
     let attempts = 0;
     for (let runs = 0; ; ) {
+      // Before the run, which finds what changed until the new watch was there.
+      await watch.refresh();
       const paths = changes.take();
       const end = await step({ ...request, path: folder }, run);
       if (end === "again") {
@@ -84,7 +86,6 @@ export async function keepInStep(
         const words = `Watching ${folder}; Ctrl-C ends it.`;
         reporter.onNote("watching", { path: folder }, words);
       } else reporter.onStep(progress);
-      await watch.refresh();
       const interrupted = await pause.until(() => {
         if (failure !== undefined) return 0;
         const due = changes.dueAt();
