@@ -1,14 +1,8 @@
 import type { DescService } from "@bufbuild/protobuf";
-import {
-  type CallOptions,
-  type Client,
-  Code,
-  ConnectError,
-  createClient,
-} from "@connectrpc/connect";
+import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
 import { configSources, kinds, readSettings, setting } from "../shared/config.ts";
 import { BadRequestSchema } from "../shared/gen/google/rpc/error_details_pb.js";
-import { createGrpcTransport } from "../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../shared/rpc/client.ts";
 import { tenantHeader } from "../shared/rpc/tenant.ts";
 
 export const cliSettings = {
@@ -57,25 +51,33 @@ export async function withClient<S extends DescService, T>(
   use: (client: Client<S>, options: (more?: CallOptions) => CallOptions) => Promise<T>,
   tenant?: string,
 ): Promise<T> {
-  const config = readSettings(cliSettings, configSources());
-  const address = config[peer] ?? `127.0.0.1:${config[`${peer}Port`]}`;
+  const { address, authToken } = targetOf(peer);
   const transport = createGrpcTransport({
     address,
-    ...(config.authToken === undefined ? {} : { authToken: config.authToken }),
+    ...(authToken === undefined ? {} : { authToken }),
   });
   const headers = tenant === undefined ? {} : { headers: { [tenantHeader]: tenant } };
   try {
     return await use(createClient(service, transport), (more = {}) => ({ ...headers, ...more }));
   } catch (error) {
-    throw failure(ConnectError.from(error), peer, address);
+    throw error instanceof ConnectError ? failure(error, peer, address) : error;
   } finally {
     transport.close();
   }
 }
 
+/** Where a service is called. */
+export function targetOf(peer: Peer): { address: string; authToken: string | undefined } {
+  const config = readSettings(cliSettings, configSources());
+  return {
+    address: config[peer] ?? `127.0.0.1:${config[`${peer}Port`]}`,
+    authToken: config.authToken,
+  };
+}
+
 function failure(error: ConnectError, peer: Peer, address: string): CallFailure {
   const code = codeName(error.code);
-  if (code === "unavailable" && /ECONNREFUSED|No connection/.test(error.rawMessage)) {
+  if (code === "unavailable" && isRefused(error.rawMessage)) {
     return new CallFailure(
       code,
       `nothing answers at ${address} (${peer}); is it running? Start it with: npm start`,
@@ -88,6 +90,11 @@ function failure(error: ConnectError, peer: Peer, address: string): CallFailure 
     code,
     fields.length > 0 ? [`${code}:`, ...fields].join("\n") : `${code}: ${error.rawMessage}`,
   );
+}
+
+/** Whether nothing listens there, as grpc-js says it. */
+export function isRefused(message: string): boolean {
+  return /ECONNREFUSED|No connection/.test(message);
 }
 
 /** `InvalidArgument` as the specification writes it: `invalid_argument`. */

@@ -1,98 +1,88 @@
-import { resolve } from "node:path";
-import {
-  type IngestionProgress,
-  IngestionStage,
-  IngestionStatus,
-} from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
+import { basename, resolve } from "node:path";
+import { IngestionStatus } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { CallFailure, withClient } from "./connection.ts";
-import { duration, exitCodes, print, printJson } from "./output.ts";
-import { ProgressLine } from "./progress.ts";
-import { renderTable } from "./table.ts";
+import { type IngestOptions, type IngestRequest, requestOf } from "./ingest-request.ts";
+import { keepInStep } from "./keep-in-step.ts";
+import { exitCodes, print, printJsonLine } from "./output.ts";
+import {
+  type Call,
+  createReporter,
+  type IngestionClient,
+  ingestionInTheWay,
+  type RunEnd,
+  runIngestion,
+} from "./run-ingestion.ts";
 
-export interface IngestOptions {
-  readonly repo?: string;
-  readonly include?: readonly string[];
-  readonly exclude?: readonly string[];
-  readonly chunkSize?: number;
-  readonly chunkOverlap?: number;
-  readonly tenant?: string;
-  readonly json?: boolean;
-}
-
-/** Ingests a folder, shows progress, and prints what was stored and what was passed over. */
+/** Ingests a folder: once, once without waiting for it, or again whenever it changes. */
 export async function ingest(path: string, options: IngestOptions): Promise<void> {
-  const bar = options.json ? undefined : new ProgressLine();
-  const last = await withClient(
+  if (options.watch && options.detach) {
+    throw new CallFailure("invalid_argument", "--watch and --detach exclude each other");
+  }
+  const folder = resolve(path);
+  const request = requestOf(folder, options);
+  await withClient(
     "ingestion",
     IngestionService,
     async (client, call) => {
-      let newest: IngestionProgress | undefined;
-      const request = {
-        path: resolve(path),
-        repoId: options.repo ?? "",
-        include: [...(options.include ?? [])],
-        exclude: [...(options.exclude ?? [])],
-        chunkSize: options.chunkSize ?? 0,
-        ...(options.chunkOverlap === undefined ? {} : { chunkOverlap: options.chunkOverlap }),
-      };
-      for await (const { progress } of client.ingestRepository(request, call())) {
-        if (progress === undefined) continue;
-        newest = progress;
-        bar?.update({
-          label: IngestionStage[progress.stage].toLowerCase(),
-          done: Number(progress.filesDone),
-          total: Number(progress.filesTotal),
-          unit: "files",
-          extra: `${progress.chunksStored} chunks`,
-        });
-      }
-      return newest;
+      if (options.watch) await keepInStep(client, call, request, options);
+      else if (options.detach) await detach(client, call, request, options);
+      else await once(client, call, request, options);
     },
     options.tenant,
-  ).finally(() => bar?.clear());
-  if (last === undefined) throw new CallFailure("internal", "the ingestion told no progress");
-  if (options.json) printJson(toJson(last));
-  else printSummary(last);
-  if (last.status !== IngestionStatus.COMPLETED) process.exitCode = exitCodes.failure;
-}
-
-function printSummary(progress: IngestionProgress): void {
-  const took = duration(progress.elapsed?.seconds ?? 0n, progress.elapsed?.nanos ?? 0);
-  const status = IngestionStatus[progress.status].toLowerCase();
-  print(
-    `Ingestion ${progress.ingestionId} ${status} in ${took}: ${progress.filesDone} files, ${progress.chunksStored} chunks stored, ${progress.chunksUnchanged} unchanged, ${progress.chunksDeleted} removed.`,
   );
-  if (progress.message !== "") print(progress.message);
-  const skipped = Object.entries(progress.filesSkipped).sort(([, a], [, b]) => Number(b - a));
-  if (skipped.length > 0) {
-    print(
-      renderTable(
-        ["skipped", "files"],
-        skipped.map(([why, count]) => [why, String(count)]),
-      ),
-    );
-  }
-  if (progress.errors.length > 0) {
-    const rows = progress.errors.map((one) => [one.path, one.error?.message ?? ""]);
-    print(renderTable([`failed (${progress.filesFailed})`, "why"], rows));
+}
+
+async function once(
+  client: IngestionClient,
+  call: Call,
+  request: IngestRequest,
+  options: IngestOptions,
+): Promise<void> {
+  const reporter = createReporter({
+    json: options.json,
+    title: `Ingesting ${request.path} as ${request.repoId || basename(request.path)}`,
+    hint: "Ctrl-C cancels",
+  });
+  try {
+    const patienceMs = options.reattach * 1000;
+    const run = { client, call, reporter, patienceMs, atInterrupt: "cancel" } as const;
+    const end = await runIngestion({ request }, run).catch(hintAtConflict);
+    if (end.kind === "ended") reporter.onEnd(end.progress);
+    process.exitCode = exitCodeOf(end);
+  } finally {
+    reporter.close();
   }
 }
 
-function toJson(progress: IngestionProgress): unknown {
-  return {
-    ingestion_id: progress.ingestionId,
-    status: IngestionStatus[progress.status].toLowerCase(),
-    files_total: Number(progress.filesTotal),
-    files_done: Number(progress.filesDone),
-    files_failed: Number(progress.filesFailed),
-    chunks_stored: Number(progress.chunksStored),
-    chunks_unchanged: Number(progress.chunksUnchanged),
-    chunks_deleted: Number(progress.chunksDeleted),
-    files_skipped: Object.fromEntries(
-      Object.entries(progress.filesSkipped).map(([why, count]) => [why, Number(count)]),
-    ),
-    errors: progress.errors.map((one) => ({ path: one.path, message: one.error?.message ?? "" })),
-    message: progress.message,
-  };
+export function exitCodeOf(end: RunEnd): number {
+  if (end.kind === "left") return exitCodes.interrupted;
+  if (end.progress.status === IngestionStatus.COMPLETED) return exitCodes.ok;
+  return end.interrupted ? exitCodes.interrupted : exitCodes.failure;
+}
+
+/** Starts it and leaves. */
+async function detach(
+  client: IngestionClient,
+  call: Call,
+  request: IngestRequest,
+  { json }: IngestOptions,
+): Promise<void> {
+  const stream = client.ingestRepository({ ...request, detached: true }, call());
+  const first = await firstOf(stream).catch(hintAtConflict);
+  const id = first?.progress?.ingestionId ?? "";
+  if (json) printJsonLine({ event: "detached", ingestion_id: id });
+  else print(`Ingestion ${id} runs. Follow it with: npx mahavishnu ingestions watch ${id}`);
+}
+
+async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const one of stream) return one;
+  return undefined;
+}
+
+function hintAtConflict(error: unknown): never {
+  const id = ingestionInTheWay(error);
+  if (id === undefined) throw error;
+  const hint = `watch that one with: npx mahavishnu ingestions watch ${id}`;
+  throw new CallFailure("aborted", `aborted: the repository is being ingested already; ${hint}`);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Runs the command line on the project's own Node, whatever Node the host has.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,9 +14,12 @@ if (!existsSync(ownNode)) {
   });
   if (status !== 0) process.exit(status ?? 1);
 }
-const { status, signal } = spawnSync(
+const child = spawn(
   existsSync(ownNode) ? ownNode : process.execPath,
   [join(here, "main.ts"), ...process.argv.slice(2)],
   { stdio: "inherit" },
 );
-process.exit(signal === null ? (status ?? 1) : 130);
+// The command line decides what a signal means, and this process tells how that ended. A terminal's
+// Ctrl-C reaches both; the command line takes the two for one.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+child.on("exit", (code, signal) => process.exit(signal === null ? (code ?? 1) : 130));

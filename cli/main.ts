@@ -2,11 +2,20 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { ConfigError } from "../shared/config.ts";
 import { version } from "../shared/version.ts";
 import { CallFailure } from "./connection.ts";
+import { LostTouchError } from "./follow-ingestion.ts";
 import { health } from "./health.ts";
 import { ingest } from "./ingest.ts";
+import {
+  cancelIngestion,
+  listIngestions,
+  showIngestion,
+  statusNames,
+  watchIngestion,
+} from "./ingestions.ts";
 import { migrateSessionBuddy } from "./migrate.ts";
 import { exitCodes, note } from "./output.ts";
 import { remember } from "./remember.ts";
+import { deleteRepository } from "./repository.ts";
 import { type MemoryTypeName, memoryTypes, search } from "./search.ts";
 
 const program = new Command("mahavishnu")
@@ -16,7 +25,8 @@ const program = new Command("mahavishnu")
   .addHelpText(
     "after",
     `
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unhealthy.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unhealthy, 4 lost touch of an ingestion that may go
+on, 130 stopped by Ctrl-C.
 Addresses come from MAHAVISHNU_MEMORY_ADDRESS, MAHAVISHNU_INGESTION_ADDRESS and
 MAHAVISHNU_HEALTH_ADDRESS; start the services with: npm start`,
   )
@@ -24,6 +34,11 @@ MAHAVISHNU_HEALTH_ADDRESS; start the services with: npm start`,
 
 const tenant = () => new Option("--tenant <name>", "whose memory to use (default: default)");
 const json = () => new Option("--json", "print one JSON document instead of a table");
+const jsonLines = () => new Option("--json", "print one JSON object a line, as things happen");
+const reattach = () =>
+  new Option("--reattach <seconds>", "how long to try to reattach where the service is lost")
+    .argParser(integer(0, 86_400))
+    .default(120);
 
 program
   .command("search <query>")
@@ -74,9 +89,76 @@ program
     "shared with the chunk before (default: 20)",
     integer(0, 4096),
   )
+  .option("--detach", "start it, print its id and leave")
+  .option("--watch", "ingest again whenever something in the folder changes, until Ctrl-C")
+  .addOption(reattach())
+  .addOption(tenant())
+  .addOption(jsonLines())
+  .addHelpText(
+    "after",
+    `
+The folder is read by the service, which must see it under the same path. Progress goes to standard
+error: bars on a terminal, else a line now and then. What became of it goes to standard output.
+A lost connection does not stop an ingestion, and neither does a service that dies: this command
+reattaches. Ctrl-C asks the service to cancel; what is stored stays, and ingesting again goes on from
+there. A second Ctrl-C leaves at once.
+
+With --watch, what .gitignore, .mahavishnuignore and --exclude name is not watched, nor are .git and
+node_modules. Ctrl-C ends it.
+
+With --json the events are: progress, lost, attached, cancelling, not_cancelled, left, detached,
+watching, changed, waiting, elsewhere, and at the end of each ingestion done.
+
+Exit codes: 0 completed (single files may have failed; they are listed) or detached, 1 failed or
+cancelled by somebody else, 4 lost touch: the ingestion may go on, 130 stopped by Ctrl-C.`,
+  )
+  .action(ingest);
+
+const ingestions = program
+  .command("ingestions")
+  .description("list, show, follow and cancel ingestions");
+
+ingestions
+  .command("list", { isDefault: true })
+  .description("list ingestions, newest first")
+  .option("--repo <id>", "only those of this repository")
+  .addOption(new Option("--status <status>", "only those in this state").choices(statusNames))
+  .option("-n, --limit <count>", "at most this many, 1 to 100000", integer(1, 100_000), 20)
   .addOption(tenant())
   .addOption(json())
-  .action(ingest);
+  .action(listIngestions);
+
+ingestions
+  .command("show <id>")
+  .description("show one ingestion: how far it is, what it stored and what it passed over")
+  .addOption(tenant())
+  .addOption(json())
+  .action(showIngestion);
+
+ingestions
+  .command("watch <id>")
+  .description("follow an ingestion, whoever began it, until it ends; Ctrl-C leaves it alone")
+  .addOption(reattach())
+  .addOption(tenant())
+  .addOption(jsonLines())
+  .action(watchIngestion);
+
+ingestions
+  .command("cancel <id>")
+  .description("stop an ingestion after the batch in flight; what is stored stays")
+  .addOption(tenant())
+  .addOption(json())
+  .action(cancelIngestion);
+
+program
+  .command("repository")
+  .description("what is known of a repository")
+  .command("delete <repo-id>")
+  .description("remove a repository from the memory: its chunks and its ingestions")
+  .option("-y, --yes", "do not ask")
+  .addOption(tenant())
+  .addOption(json())
+  .action(deleteRepository);
 
 program
   .command("migrate")
@@ -106,6 +188,12 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 try {
   await program.parseAsync();
 } catch (error) {
+  if (error instanceof LostTouchError) {
+    note(
+      `${error.message}. It may go on; try: npx mahavishnu ingestions watch ${error.ingestionId}`,
+    );
+    process.exit(exitCodes.lost);
+  }
   const known = error instanceof CallFailure || error instanceof ConfigError;
   note(known ? error.message : String(error instanceof Error ? error.stack : error));
   process.exitCode = exitCodes.failure;

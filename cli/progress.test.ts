@@ -5,7 +5,7 @@ describe("progressText", () => {
   it("shows bar, share, rate, time left and what else there is", () => {
     const state = { label: "ingesting", done: 40, total: 100, unit: "files", extra: "80 chunks" };
     expect(progressText(state, 4)).toBe(
-      `ingesting   ${"█".repeat(12)}${"░".repeat(18)}   40 %  40/100 files  10.0/s  6 s left  80 chunks`,
+      `ingesting   ${"█".repeat(12)}${"░".repeat(18)}   40 %  40/100 files  10.0/s  0:06 left  80 chunks`,
     );
   });
 

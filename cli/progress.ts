@@ -1,4 +1,5 @@
-import { note } from "./output.ts";
+import { LiveDisplay } from "./live-display.ts";
+import { clock, count } from "./output.ts";
 
 export interface ProgressState {
   readonly label: string;
@@ -12,56 +13,51 @@ export interface ProgressState {
 }
 
 const barWidth = 30;
-const plainEveryMs = 2_000;
 
-/**
- * Shows progress on standard error: one line that is drawn again on a terminal, else a line every
- * two seconds, so that logs stay readable.
- */
+/** Shows the progress of one thing. */
 export class ProgressLine {
   readonly #startedAt = performance.now();
-  readonly #stream: NodeJS.WriteStream;
-  #lastPlain = 0;
-
-  constructor(stream: NodeJS.WriteStream = process.stderr) {
-    this.#stream = stream;
-  }
+  readonly #display = new LiveDisplay();
 
   update(state: ProgressState): void {
-    const seconds = (performance.now() - this.#startedAt) / 1000;
-    const text = progressText(state, seconds);
-    if (this.#stream.isTTY) {
-      const width = this.#stream.columns ?? 120;
-      this.#stream.write(`\r\x1b[2K${text.slice(0, width - 1)}`);
-      return;
-    }
-    if (performance.now() - this.#lastPlain < plainEveryMs) return;
-    this.#lastPlain = performance.now();
-    note(text);
+    const text = progressText(state, (performance.now() - this.#startedAt) / 1000);
+    this.#display.draw([text]);
+    this.#display.tell(text);
   }
 
-  /** Removes the line, so that what follows begins on a clean one. */
   clear(): void {
-    if (this.#stream.isTTY) this.#stream.write("\r\x1b[2K");
+    this.#display.clear();
   }
 }
 
-/** `ingesting  ████░░░░  40 %  40/100 files  12.0/s  5 s left  80 chunks`. */
+/** `ingesting  ████░░░░  40 %  40/100 files  12.0/s  0:05 left  80 chunks`. */
 export function progressText(state: ProgressState, seconds: number): string {
   const { label, done, total, unit, extra } = state;
   const rate = state.rate ?? (seconds > 0 ? done / seconds : 0);
   const parts = [label.padEnd(10)];
   if (total > 0) {
-    const share = Math.min(1, done / total);
-    const filled = Math.round(share * barWidth);
-    parts.push("█".repeat(filled) + "░".repeat(barWidth - filled));
-    parts.push(`${Math.floor(share * 100)} %`.padStart(5));
-    parts.push(`${done}/${total} ${unit}`);
+    parts.push(bar(done / total), percent(done / total));
+    parts.push(`${count(done)}/${count(total)} ${unit}`);
   } else {
-    parts.push(`${done} ${unit}`);
+    parts.push(`${count(done)} ${unit}`);
   }
-  if (rate > 0) parts.push(`${rate.toFixed(1)}/s`);
-  if (rate > 0 && total > done) parts.push(`${Math.ceil((total - done) / rate)} s left`);
+  if (rate > 0) parts.push(rateText(rate));
+  if (rate > 0 && total > done) parts.push(`${clock(Math.ceil((total - done) / rate))} left`);
   if (extra !== "") parts.push(extra);
   return parts.join("  ");
+}
+
+/** A share from 0 to 1 as blocks. */
+export function bar(share: number): string {
+  const filled = Math.round(Math.max(0, Math.min(1, share)) * barWidth);
+  return "█".repeat(filled) + "░".repeat(barWidth - filled);
+}
+
+/** Never 100 before the end. */
+export function percent(share: number): string {
+  return `${Math.floor(Math.max(0, Math.min(1, share)) * 100)} %`.padStart(5);
+}
+
+export function rateText(rate: number): string {
+  return `${rate < 100 ? rate.toFixed(1) : count(Math.round(rate))}/s`;
 }

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, Code, createClient } from "@connectrpc/connect";
+import { type Client, Code } from "@connectrpc/connect";
 import { afterEach, expect, test } from "vitest";
 import { ConfigError } from "../../shared/config.ts";
 import {
@@ -18,7 +18,7 @@ import {
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
-import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 import { startTelemetry } from "../../shared/telemetry.ts";
 import { testDatabase } from "../../test/harness/postgres.ts";
 import { createApp } from "./app.ts";

@@ -1,5 +1,5 @@
 import { durationMs, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, expect, test } from "vitest";
 import { BadRequestSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import {
@@ -9,7 +9,7 @@ import {
 import { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { Status } from "./component-health.ts";

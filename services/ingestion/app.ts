@@ -1,4 +1,4 @@
-import { createClient, type Transport } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
@@ -9,7 +9,7 @@ import { observePool } from "../../shared/postgres/pool-gauges.ts";
 import { Postgres } from "../../shared/postgres/postgres.ts";
 import { postgresReadiness } from "../../shared/postgres/readiness.ts";
 import type { App } from "../../shared/process.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { IngestionConfig } from "./config.ts";

@@ -80,6 +80,7 @@ export async function commitBatch(
   for (let round = 1; ; round++) {
     const batch = await openBatch(context, pending);
     await context.clock.time("embed", () => embedFresh(context, batch));
+    context.tally.embedded(pending);
     context.signal.throwIfAborted();
     for (const passage of batch) {
       if (passage.failure !== undefined) fail(context, passage, passage.failure);

@@ -233,14 +233,18 @@ export function toProgress(view: IngestionView, now = new Date()): IngestionProg
     stage: protoStage[progress.stage],
     status: protoStatus[view.status],
     filesTotal: BigInt(progress.filesTotal),
+    filesRead: BigInt(progress.filesRead),
     filesDone: BigInt(progress.filesDone),
     filesFailed: BigInt(progress.filesFailed),
+    chunksSplit: BigInt(progress.chunksSplit),
+    chunksEmbedded: BigInt(progress.chunksEmbedded),
     chunksStored: BigInt(progress.chunksStored),
     chunksUnchanged: BigInt(progress.chunksUnchanged),
     chunksDeleted: BigInt(progress.chunksDeleted),
     filesSkipped: Object.fromEntries(
       Object.entries(progress.filesSkipped).map(([reason, count]) => [reason, BigInt(count)]),
     ),
+    skippedExamples: [...progress.skippedExamples],
     errors: progress.errors.map(({ path, kind, reason, message }) => ({
       path,
       error: { code: codeOfKind[kind], reason: ErrorReason[reason], message },

@@ -146,6 +146,7 @@ export class DocumentStream {
     const planned: PlannedFile[] = [];
     for (const document of documents) {
       const { uri } = document;
+      this.#tally.filesRead++;
       const before = this.#current(known.get(uri));
       const documentHash = hashOf(document);
       if (before !== undefined && before.hash === documentHash) {
@@ -155,7 +156,9 @@ export class DocumentStream {
         continue;
       }
       try {
-        planned.push(await this.#plan(document, documentHash, before));
+        const file = await this.#plan(document, documentHash, before);
+        this.#tally.chunksSplit += file.chunks.length;
+        planned.push(file);
       } catch (error) {
         this.#signal.throwIfAborted();
         const failure = this.#failureOf(error);

@@ -1,7 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
+import { FileTooLargeError, NotRegularFileError } from "../../shared/files/regular-file.ts";
 import type { SkipReason } from "./exclusions.ts";
 import type { FileError } from "./ingestion.ts";
-import { FileTooLargeError, NotRegularFileError } from "./regular-file.ts";
 
 /** What a caller is told of a file that cannot be ingested; nothing of what is in it. */
 export function fileErrorOf(path: string, error: unknown): FileError {

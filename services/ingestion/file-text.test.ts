@@ -3,8 +3,8 @@ import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { FileTooLargeError, NotRegularFileError } from "../../shared/files/regular-file.ts";
 import { readSourceFile, textOf } from "./file-text.ts";
-import { FileTooLargeError, NotRegularFileError } from "./regular-file.ts";
 
 function read(path: string, bytes: Buffer | string) {
   return textOf({ path, bytes: Buffer.from(bytes) });

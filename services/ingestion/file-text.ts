@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
 import { isBinaryFileSync } from "isbinaryfile";
+import { readRegularFile } from "../../shared/files/regular-file.ts";
 import { holdsPrivateKey, isGeneratedCode, type SkipReason } from "./exclusions.ts";
 import { type Language, languageOf, plainText } from "./languages.ts";
-import { readRegularFile } from "./regular-file.ts";
 import { type FileStamp, stampOf } from "./repository-walk.ts";
 
 /** A file as it was when it was read. */

@@ -1,4 +1,5 @@
 import type { DomainError } from "../../shared/errors.ts";
+import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { collectionModel } from "./collection-model.ts";
@@ -6,7 +7,6 @@ import { fileErrorOf, isAbsent } from "./file-failures.ts";
 import { FilePlanner } from "./file-planner.ts";
 import type { SourceFile } from "./file-text.ts";
 import { FoundFiles } from "./found-files.ts";
-import { readCheckout } from "./git-checkout.ts";
 import type { HeldLease } from "./held-lease.ts";
 import type { IngestionSettings, IngestionStage } from "./ingestion.ts";
 import { isolating } from "./isolation.ts";
@@ -149,7 +149,7 @@ export class IngestionRun {
       signal: this.#signal,
     });
     for await (const event of events) {
-      if (event.kind === "skipped") this.#tally.skip(event.reason);
+      if (event.kind === "skipped") this.#tally.skip(event.reason, event.path);
       else if (event.kind === "failed") {
         if (!isAbsent(event.error)) this.#failUnseen(event.path, event.error);
       } else if (Buffer.byteLength(event.path) > maxPathBytes) {
@@ -165,6 +165,7 @@ export class IngestionRun {
   #failUnseen(path: string, error: unknown): void {
     this.#unseen.push(path);
     this.#tally.filesTotal++;
+    this.#tally.filesRead++;
     this.#tally.filesDone++;
     this.#tally.fail(fileErrorOf(path, error));
   }
@@ -187,6 +188,7 @@ export class IngestionRun {
         );
         for (const [index, path] of paths.entries()) {
           await this.#ingestFile(path, found.stamp(from + index), known.get(path));
+          this.#tally.filesRead++;
         }
         await this.#restamp();
       }
@@ -237,7 +239,7 @@ export class IngestionRun {
     this.#tally.chunksStored += stored;
     this.#tally.chunksUnchanged += known.chunkCount - stored;
     if (known.skipped === setAside && isOwn) this.#tally.fail(setAsideError(known.path));
-    else if (known.skipped !== undefined) this.#tally.skip(known.skipped);
+    else if (known.skipped !== undefined) this.#tally.skip(known.skipped, known.path);
   }
 
   /** Recorded as done, so that it is not tried again until it changes. It keeps what it had. */
@@ -263,7 +265,7 @@ export class IngestionRun {
     const read = await this.#planner.read(path);
     if (read.kind === "read") return read.file;
     this.#tally.filesDone++;
-    if (read.kind === "skipped") this.#tally.skip(read.reason);
+    if (read.kind === "skipped") this.#tally.skip(read.reason, path);
     if (read.kind === "failed") {
       this.#seen.add(path);
       this.#tally.fail(read.error);
@@ -277,6 +279,7 @@ export class IngestionRun {
       const planned = await this.#planner.plan(file);
       this.#batch.push(planned);
       this.#batchChunks += planned.chunks.length;
+      this.#tally.chunksSplit += planned.chunks.length;
     } catch (error) {
       this.#signal.throwIfAborted();
       this.#parts.onFileFault(file.path, error);

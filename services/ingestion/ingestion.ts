@@ -12,18 +12,33 @@ export interface FileError {
   readonly message: string;
 }
 
+/** A file or folder that was passed over. */
+export interface SkippedFile {
+  /** Within the repository. */
+  readonly path: string;
+  readonly reason: string;
+}
+
 /** How far an ingestion is. */
 export interface Progress {
   readonly stage: IngestionStage;
   readonly filesTotal: number;
+  /** Read and split, or found to be as they were. */
+  readonly filesRead: number;
   /** Failed ones included. */
   readonly filesDone: number;
   readonly filesFailed: number;
+  /** What new and changed files were split into so far. */
+  readonly chunksSplit: number;
+  /** Of these, past the embedder. */
+  readonly chunksEmbedded: number;
   readonly chunksStored: number;
   readonly chunksUnchanged: number;
   readonly chunksDeleted: number;
   /** By reason; a folder that is passed over counts once. */
   readonly filesSkipped: Readonly<Record<string, number>>;
+  /** Some of each reason. */
+  readonly skippedExamples: readonly SkippedFile[];
   /** The first 100. */
   readonly errors: readonly FileError[];
 }
@@ -56,12 +71,16 @@ export interface Ingestion {
 export const noProgress: Progress = {
   stage: "scanning",
   filesTotal: 0,
+  filesRead: 0,
   filesDone: 0,
   filesFailed: 0,
+  chunksSplit: 0,
+  chunksEmbedded: 0,
   chunksStored: 0,
   chunksUnchanged: 0,
   chunksDeleted: 0,
   filesSkipped: {},
+  skippedExamples: [],
   errors: [],
 };
 

@@ -23,16 +23,18 @@ interface ClaimedRow extends IngestionRow {
 }
 
 const ingestionColumns = `id, repo_id, path, settings, status, stage,
-  files_total::float8, files_done::float8, files_failed::float8, chunks_stored::float8,
-  chunks_unchanged::float8, chunks_deleted::float8, files_skipped, errors, message,
-  created_at, started_at, ended_at`;
+  files_total::float8, files_read::float8, files_done::float8, files_failed::float8,
+  chunks_split::float8, chunks_embedded::float8, chunks_stored::float8, chunks_unchanged::float8,
+  chunks_deleted::float8, files_skipped, skipped_examples, errors, message, created_at,
+  started_at, ended_at`;
 
 const claimedColumns = ingestionColumns.replace("id,", "r.id,");
 
-/** Parameters 4 to 12. */
+/** Parameters 4 to 16. */
 const progressAssignments = `stage = $4, files_total = $5, files_done = $6, files_failed = $7,
   chunks_stored = $8, chunks_unchanged = $9, chunks_deleted = $10, files_skipped = $11,
-  errors = $12`;
+  errors = $12, files_read = $13, chunks_split = $14, chunks_embedded = $15,
+  skipped_examples = $16`;
 
 const running = "status in ('pending', 'in_progress')";
 const held = `tenant = $1 and id = $2 and lease_token = $3 and ${running}`;
@@ -49,6 +51,10 @@ function progressValues(progress: Progress): unknown[] {
     progress.chunksDeleted,
     JSON.stringify(progress.filesSkipped),
     JSON.stringify(progress.errors),
+    progress.filesRead,
+    progress.chunksSplit,
+    progress.chunksEmbedded,
+    JSON.stringify(progress.skippedExamples),
   ];
 }
 
@@ -168,8 +174,8 @@ export class PostgresJobStore implements JobStore {
     signal?: AbortSignal,
   ): Promise<Beat> {
     return this.#beat(
-      `update rag_ingestions set lease_until = clock_timestamp() + $13 * interval '1 ms',
-         lost_holders = case when $14 then 0 else lost_holders end, ${progressAssignments}
+      `update rag_ingestions set lease_until = clock_timestamp() + $17 * interval '1 ms',
+         lost_holders = case when $18 then 0 else lost_holders end, ${progressAssignments}
        where ${held} returning cancel_requested`,
       [tenant, id, token, ...progressValues(progress), ms, advanced],
       signal,
@@ -211,7 +217,7 @@ export class PostgresJobStore implements JobStore {
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#query(
-      `update rag_ingestions set status = $13, message = $14, ended_at = now(),
+      `update rag_ingestions set status = $17, message = $18, ended_at = now(),
          suspect = null, ${progressAssignments}
        where ${held}`,
       [tenant, id, token, ...progressValues(progress), status, message],

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readCheckout } from "./git-checkout.ts";
+import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { isOutsidePatterns, type WalkOptions, walkRepository } from "./repository-walk.ts";
 
 let root: string;

@@ -1,6 +1,7 @@
 import type { BigIntStats, Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { IgnoreRules, patternMatcher } from "../../shared/files/ignore-rules.ts";
 import {
   isExcludedFolder,
   isGeneratedName,
@@ -8,7 +9,6 @@ import {
   isSecretFolder,
   type SkipReason,
 } from "./exclusions.ts";
-import { IgnoreRules, patternMatcher } from "./ignore-rules.ts";
 import { languageOf } from "./languages.ts";
 
 /** Enough of a file's inode to see, without reading, that nobody wrote to it. */

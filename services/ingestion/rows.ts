@@ -4,6 +4,7 @@ import type {
   IngestionSettings,
   IngestionStage,
   IngestionStatus,
+  SkippedFile,
 } from "./ingestion.ts";
 import type { FileStamp } from "./repository-walk.ts";
 import type { IngestedFile, KnownFile } from "./store.ts";
@@ -17,12 +18,16 @@ export interface IngestionRow {
   readonly status: IngestionStatus;
   readonly stage: IngestionStage;
   readonly files_total: number;
+  readonly files_read: number;
   readonly files_done: number;
   readonly files_failed: number;
+  readonly chunks_split: number;
+  readonly chunks_embedded: number;
   readonly chunks_stored: number;
   readonly chunks_unchanged: number;
   readonly chunks_deleted: number;
   readonly files_skipped: Record<string, number>;
+  readonly skipped_examples: SkippedFile[];
   readonly errors: FileError[];
   readonly message: string;
   readonly created_at: Date;
@@ -40,12 +45,16 @@ export function ingestionOf(row: IngestionRow): Ingestion {
     progress: {
       stage: row.stage,
       filesTotal: row.files_total,
+      filesRead: row.files_read,
       filesDone: row.files_done,
       filesFailed: row.files_failed,
+      chunksSplit: row.chunks_split,
+      chunksEmbedded: row.chunks_embedded,
       chunksStored: row.chunks_stored,
       chunksUnchanged: row.chunks_unchanged,
       chunksDeleted: row.chunks_deleted,
       filesSkipped: row.files_skipped,
+      skippedExamples: row.skipped_examples,
       errors: row.errors,
     },
     message: row.message,

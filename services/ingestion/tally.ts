@@ -1,15 +1,27 @@
-import { type FileError, type IngestionStage, noProgress, type Progress } from "./ingestion.ts";
+import {
+  type FileError,
+  type IngestionStage,
+  noProgress,
+  type Progress,
+  type SkippedFile,
+} from "./ingestion.ts";
 import type { FileEnd, PlannedFile } from "./planned-file.ts";
 import { StageClock } from "./stage-clock.ts";
 
 const maxErrors = 100;
+/** Of each reason for which files are passed over. */
+const maxExamples = 5;
+const maxExampleBytes = 1_024;
 
 /** Counts while an ingestion runs; `snapshot()` is what others see. */
 export class Tally {
   stage: IngestionStage = "scanning";
   filesTotal = 0;
+  filesRead = 0;
   filesDone = 0;
   filesFailed = 0;
+  chunksSplit = 0;
+  chunksEmbedded = 0;
   chunksStored = 0;
   chunksUnchanged = 0;
   chunksDeleted = 0;
@@ -19,7 +31,9 @@ export class Tally {
   advanced = false;
   readonly clock = new StageClock();
   readonly #finished = new WeakSet<PlannedFile>();
+  readonly #embedded = new WeakSet<PlannedFile>();
   readonly #skipped = new Map<string, number>();
+  readonly #examples: SkippedFile[] = [];
   readonly #errors: FileError[] = [];
 
   /** Goes on where a count before ended: what is not told again by the files themselves is kept. */
@@ -27,8 +41,21 @@ export class Tally {
     this.chunksDeleted = before.chunksDeleted;
   }
 
-  skip(reason: string): void {
-    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
+  skip(reason: string, path: string): void {
+    const count = (this.#skipped.get(reason) ?? 0) + 1;
+    this.#skipped.set(reason, count);
+    if (count <= maxExamples && Buffer.byteLength(path) <= maxExampleBytes) {
+      this.#examples.push({ path, reason });
+    }
+  }
+
+  /** Counts files whose chunks have passed the embedder; a file that comes again counts once. */
+  embedded(files: readonly PlannedFile[]): void {
+    for (const file of files) {
+      if (this.#embedded.has(file)) continue;
+      this.#embedded.add(file);
+      this.chunksEmbedded += file.chunks.length;
+    }
   }
 
   /** Notes the failure of a file; it is the caller's to count the file as done. */
@@ -40,12 +67,13 @@ export class Tally {
   /** Counts a file that has its end. */
   finish(file: PlannedFile, end: FileEnd): void {
     this.#finished.add(file);
+    this.embedded([file]);
     this.filesDone++;
     if ("failure" in end) {
       this.fail({ path: file.path, ...end.failure });
       return;
     }
-    if (file.skipped !== undefined) this.skip(file.skipped);
+    if (file.skipped !== undefined) this.skip(file.skipped, file.path);
     this.chunksStored += end.stored;
     this.chunksUnchanged += end.unchanged;
   }
@@ -58,12 +86,16 @@ export class Tally {
     return {
       stage: this.stage,
       filesTotal: this.filesTotal,
+      filesRead: this.filesRead,
       filesDone: this.filesDone,
       filesFailed: this.filesFailed,
+      chunksSplit: this.chunksSplit,
+      chunksEmbedded: this.chunksEmbedded,
       chunksStored: this.chunksStored,
       chunksUnchanged: this.chunksUnchanged,
       chunksDeleted: this.chunksDeleted,
       filesSkipped: Object.fromEntries(this.#skipped),
+      skippedExamples: [...this.#examples],
       errors: [...this.#errors],
     };
   }

@@ -1,8 +1,8 @@
-import { Code, type ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { Code, type ConnectError, type Interceptor } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { Health } from "../gen/health/v1/health_pb.js";
 import { callContext, outgoing, requestIdHeader } from "./call-context.ts";
-import { createGrpcTransport } from "./client.ts";
+import { createClient, createGrpcTransport } from "./client.ts";
 import { reasonOf } from "./peer-errors.ts";
 import { tenantHeader } from "./tenant.ts";
 import { drain, eventually, rejection } from "./testing/conditions.ts";

@@ -1,10 +1,10 @@
-import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { DomainError } from "../errors.ts";
 import { EmbeddingService } from "../gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { VectorStoreService } from "../gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { sleep } from "../lifecycle.ts";
-import { createGrpcTransport } from "./client.ts";
+import { createClient, createGrpcTransport } from "./client.ts";
 import { reasonOf } from "./peer-errors.ts";
 import { isRetryable, RetryBudget, withRetries } from "./retry.ts";
 import { service } from "./service.ts";

@@ -20,6 +20,8 @@ import { isRetryable, RetryBudget, type RetryOptions, withRetries } from "./retr
 import { defaultTenant, tenantHeader } from "./tenant.ts";
 import { clientTracing } from "./tracing.ts";
 
+export { createClient } from "./typed-client.ts";
+
 export interface GrpcTransportOptions {
   /** `host:port`, or a target such as `dns:///memory:50051`, whose addresses take turns. */
   readonly address: string;
@@ -50,8 +52,8 @@ export interface GrpcTransport extends Transport, Disposable {
 type TimedRequest = AnyRequest & { readonly deadline: number };
 
 /**
- * A transport for Connect's `createClient`. A reader that leaves a response stream early should
- * abort the call by its signal: `createClient` does not tell a transport that nobody reads on.
+ * A transport for `createClient`. Take the one of this file: with Connect's own, a reader that
+ * leaves a response stream early leaves its call open.
  *
  * When a stream fails, grpc-js drops what had arrived and was not yet asked for. A reader that keeps
  * up gets every message before the error; one that lags behind by more than 16 may miss some.

@@ -11,6 +11,8 @@ import { describeEachStore } from "../harness/postgres.ts";
 import { FakePeers } from "./ingestion-peers.ts";
 import { createFolder, ingest, startIngestion, type TestIngestion } from "./ingestion-service.ts";
 
+const docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+
 type Sent = Partial<Omit<IngestDocumentsRequest, "$typeName" | "content">> & {
   readonly content?: string | Uint8Array;
 };
@@ -55,9 +57,17 @@ describeEachStore("ingestion of documents", (_, database) => {
         { uri: "c.pdf", content: pdfOf("Hello page") },
         { uri: "d.docx", content: docxOf("D", ["text"]) },
         { uri: "e", content: "def f(): pass", mediaType: "text/x-python" },
+        { uri: "f", content: '{"f": [1, 2]}', mediaType: "application/json" },
+        { uri: "src/g.ts", content: "export const g = 1;" },
+        {
+          uri: "h",
+          content: Uint8Array.from(Buffer.from("Grüße", "latin1")),
+          mediaType: "text/plain; charset=iso-8859-1",
+        },
+        { uri: "i.html", content: "<p>I</p><script>no()</script>" },
       ]),
     );
-    expect(answers.size).toBe(5);
+    expect(answers.size).toBe(9);
     for (const answer of answers.values()) {
       expect(answer).toMatchObject({ chunksStored: 1, chunksUnchanged: 0 });
     }
@@ -72,12 +82,25 @@ describeEachStore("ingestion of documents", (_, database) => {
     expect(peers.storedOf("c.pdf")).toMatchObject([{ content: "Hello page" }]);
     expect(peers.storedOf("d.docx")).toMatchObject([{ content: "# D\n\ntext" }]);
     expect(peers.storedOf("e")).toMatchObject([{ metadata: { language: "python" } }]);
+    expect(peers.storedOf("f")).toMatchObject([
+      { content: '{"f": [1, 2]}', metadata: { language: "json" } },
+    ]);
+    expect(peers.storedOf("src/g.ts")).toMatchObject([{ metadata: { language: "typescript" } }]);
+    expect(peers.storedOf("h")).toMatchObject([{ content: "Grüße" }]);
+    expect(peers.storedOf("i.html")).toMatchObject([{ content: "I" }]);
     const { ingestions } = await service.client.listIngestions({ repoId: "docs" });
     expect(ingestions).toMatchObject([
       {
         path: "",
         status: IngestionStatus.COMPLETED,
-        progress: { filesTotal: 5n, filesDone: 5n, chunksStored: 5n },
+        progress: {
+          filesTotal: 9n,
+          filesRead: 9n,
+          filesDone: 9n,
+          chunksSplit: 9n,
+          chunksEmbedded: 9n,
+          chunksStored: 9n,
+        },
       },
     ]);
   });
@@ -112,6 +135,8 @@ describeEachStore("ingestion of documents", (_, database) => {
         { uri: "", content: "words" },
         { uri: "type", content: "words", mediaType: "image/png" },
         { uri: "pdf", content: "no pdf", mediaType: "application/pdf" },
+        { uri: "docx", content: "PK no archive", mediaType: docx },
+        { uri: "json", content: "{", mediaType: "application/json" },
         { uri: "large", content: "x".repeat(8 * 1024 * 1024 + 1) },
         { uri: "other", content: "words", repoId: "another" },
         { uri: "nul\0", content: "words" },
@@ -126,6 +151,8 @@ describeEachStore("ingestion of documents", (_, database) => {
     expect(answers.get("nul\0")).toMatchObject(invalid("uri"));
     expect(answers.get("type")).toMatchObject(invalid("media_type"));
     expect(answers.get("pdf")).toMatchObject(invalid("content"));
+    expect(answers.get("docx")).toMatchObject(invalid("content"));
+    expect(answers.get("json")).toMatchObject(invalid("content"));
     expect(answers.get("large")).toMatchObject(invalid("content"));
     expect(answers.get("other")).toMatchObject(invalid("repo_id"));
     expect(answers.get("embedder")).toMatchObject({ error: { code: Code.InvalidArgument } });

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { createApp } from "../../services/ingestion/app.ts";
 import { readIngestionConfig } from "../../services/ingestion/config.ts";
 import { type Owner, thisProcess } from "../../services/ingestion/migration/owner.ts";
@@ -12,7 +12,7 @@ import {
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 import type { FakePeers } from "./ingestion-peers.ts";
 
 /** The ingestion process, in this one, with peers that tests control. */

@@ -19,12 +19,16 @@ const settings = { include: ["*.md"], exclude: [], chunkSize: 512, chunkOverlap:
 const progress: Progress = {
   stage: "ingesting",
   filesTotal: 5,
+  filesRead: 4,
   filesDone: 3,
   filesFailed: 1,
+  chunksSplit: 9,
+  chunksEmbedded: 8,
   chunksStored: 7,
   chunksUnchanged: 2,
   chunksDeleted: 4,
   filesSkipped: { binary: 2, secret: 1 },
+  skippedExamples: [{ path: ".env", reason: "secret" }],
   errors: [
     { path: "a.md", kind: "permission_denied", reason: "PATH_REFUSED", message: "cannot be read" },
   ],

@@ -97,7 +97,15 @@ describeEachStore("ingestion", (_, database) => {
       chunksStored: 2n,
       chunksUnchanged: 0n,
       chunksDeleted: 0n,
+      filesRead: 3n,
+      chunksSplit: 2n,
+      chunksEmbedded: 2n,
       filesSkipped: { excluded: 1n, secret: 1n, binary: 1n },
+      skippedExamples: [
+        { path: ".env", reason: "secret" },
+        { path: ".git", reason: "excluded" },
+        { path: "photo.md", reason: "binary" },
+      ],
       errors: [],
       message: "",
     });
@@ -125,8 +133,52 @@ describeEachStore("ingestion", (_, database) => {
       repoId: "repo",
       path: folder.path,
       status: COMPLETED,
-      progress: { filesDone: 3n, filesSkipped: last?.filesSkipped },
+      progress: {
+        filesDone: 3n,
+        filesRead: 3n,
+        chunksSplit: 2n,
+        chunksEmbedded: 2n,
+        filesSkipped: last?.filesSkipped,
+        skippedExamples: last?.skippedExamples,
+      },
     });
+  });
+
+  it("counts every file and chunk once on its way, also those that fail or are tried again", async () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 10 }, (_, n) => [`${n}.md`, twoParts(`# ${n}`, n === 4 ? "Bad" : "")]),
+    );
+    await folder.plant(files);
+    peers.refuses = (text) => text.includes("Bad");
+    let failures = 2;
+    peers.onUpsert = () => {
+      if (failures-- > 0) unavailable();
+    };
+    const { chunksSplit, ...first } = await run({ chunkSize: 64 });
+    expect(first).toMatchObject({
+      filesTotal: 10n,
+      filesRead: 10n,
+      filesDone: 10n,
+      filesFailed: 1n,
+    });
+    expect(first.chunksEmbedded).toBe(chunksSplit);
+    expect(first.chunksStored).toBeLessThan(chunksSplit);
+    // Only the one that failed is looked at again.
+    const again = await run({ chunkSize: 64 });
+    expect(again).toMatchObject({ filesRead: 10n, chunksStored: 0n });
+    expect(again.chunksEmbedded).toBe(again.chunksSplit);
+    expect(again.chunksSplit).toBe(chunksSplit - first.chunksStored);
+  });
+
+  it("tells some examples of what it passed over, of each reason", async () => {
+    const many = Array.from({ length: 12 }, (_, n) => [`keys/${n}.pem`, "x"]);
+    await folder.plant({ ...Object.fromEntries(many), "a.xyz": "?" });
+    const { filesSkipped, skippedExamples } = await run();
+    expect(filesSkipped).toEqual({ secret: 12n, file_type: 1n });
+    expect(skippedExamples.filter(({ reason }) => reason === "secret")).toHaveLength(5);
+    expect(skippedExamples).toContainEqual(
+      expect.objectContaining({ path: "a.xyz", reason: "file_type" }),
+    );
   });
 
   it("does nothing where nothing changed", async () => {

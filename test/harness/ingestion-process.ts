@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { IngestionService } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
-import { createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport, type GrpcTransport } from "../../shared/rpc/client.ts";
 
 const main = join(import.meta.dirname, "../../services/ingestion/main.ts");
 
@@ -47,6 +47,11 @@ export class IngestionProcess implements AsyncDisposable {
 
   get isAlive(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Stops it, as a machine that hangs, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void {
+    this.#child.kill(signal);
   }
 
   /** Resolves when the process is gone. */

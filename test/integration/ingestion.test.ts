@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createApp as createEmbedding } from "../../services/embedding/app.ts";
 import { readEmbeddingConfig } from "../../services/embedding/config.ts";
@@ -19,7 +19,7 @@ import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/v
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
 import type { App } from "../../shared/process.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
 const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
@@ -128,11 +128,11 @@ describeEachStore("ingestion with the real embedder and vector store", (_, datab
     });
     expect(await storedCount()).toBe(first.chunksStored);
     const { passages } = await client.queryKnowledgeBase({
-      query: "which gitignore rules hold for a folder, nearest ignore file decides",
+      query: "walks a folder and tells of every file once, symbolic links are never followed",
       repoId: "self",
     });
     expect(passages).toHaveLength(5);
-    expect(passages.map(({ filePath }) => filePath)).toContain("ignore-rules.ts");
+    expect(passages.map(({ filePath }) => filePath)).toContain("repository-walk.ts");
     for (const { filePath, startLine, endLine, content, score } of passages) {
       const lines = (await readFile(join(folder, filePath), "utf8")).split("\n");
       expect(lines.slice(startLine - 1, endLine).join("\n")).toContain(content);

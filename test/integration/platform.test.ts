@@ -226,9 +226,8 @@ describe("the command line", () => {
     expect((await cli("search", "quokka deploys")).stdout).toContain("quokka");
     const found = JSON.parse((await cli("search", "quokka deploys", "--json")).stdout);
     expect(found.results[0]).toMatchObject({ content: text, memory_type: "agent" });
-    const again = JSON.parse(
-      (await cli("ingest", join(root, "docs"), "--repo", "docs", "--json")).stdout,
-    );
+    const { stdout } = await cli("ingest", join(root, "docs"), "--repo", "docs", "--json");
+    const again = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "");
     expect(again).toMatchObject({ status: "completed", chunks_stored: 0, files_failed: 0 });
     expect((await cli("health")).stdout).toMatch(/vector-store\s+healthy/);
   });

@@ -1,4 +1,4 @@
-import { type Client, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../../shared/gen/google/rpc/error_details_pb.js";
 import {
   Health,
@@ -9,7 +9,7 @@ import {
   EmbeddingService,
 } from "../../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { silentLogger } from "../../../shared/logging.ts";
-import { createGrpcTransport } from "../../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../../shared/rpc/client.ts";
 import { FakeOllama } from "../../../test/harness/fake-ollama.ts";
 import { createApp, type EmbeddingOverrides } from "../app.ts";
 import { readEmbeddingConfig } from "../config.ts";

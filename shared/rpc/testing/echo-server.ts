@@ -1,6 +1,11 @@
-import { type Client, createClient, type ServiceImpl } from "@connectrpc/connect";
+import type { Client, ServiceImpl } from "@connectrpc/connect";
 import { pino } from "pino";
-import { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "../client.ts";
+import {
+  createClient,
+  createGrpcTransport,
+  type GrpcTransport,
+  type GrpcTransportOptions,
+} from "../client.ts";
 import { HealthRegistry } from "../health.ts";
 import { type RpcServer, type RpcServerOptions, service, startRpcServer } from "../server.ts";
 import { EchoService } from "./echo.ts";

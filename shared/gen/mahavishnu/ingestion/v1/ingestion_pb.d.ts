@@ -133,6 +133,36 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
    * @generated from field: map<string, google.protobuf.Duration> busy = 16;
    */
   busy: { [key: string]: Duration };
+
+  /**
+   * Files that were looked at: read and split, or found to be as they were. At most `files_total`.
+   *
+   * @generated from field: int64 files_read = 17;
+   */
+  filesRead: bigint;
+
+  /**
+   * Chunks that new and changed files were split into so far. Begins anew where another process
+   * goes on with the ingestion, as `files_read` and `files_done` do.
+   *
+   * @generated from field: int64 chunks_split = 18;
+   */
+  chunksSplit: bigint;
+
+  /**
+   * Of these, chunks that have passed the embedder, those included that were stored already or whose
+   * file has failed.
+   *
+   * @generated from field: int64 chunks_embedded = 19;
+   */
+  chunksEmbedded: bigint;
+
+  /**
+   * Examples of `files_skipped`, at most 5 of each reason, in the order in which they were found.
+   *
+   * @generated from field: repeated mahavishnu.ingestion.v1.SkippedFile skipped_examples = 20;
+   */
+  skippedExamples: SkippedFile[];
 };
 
 /**
@@ -140,6 +170,33 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
  * Use `create(IngestionProgressSchema)` to create a new message.
  */
 export declare const IngestionProgressSchema: GenMessage<IngestionProgress>;
+
+/**
+ * A file or folder that was passed over.
+ *
+ * @generated from message mahavishnu.ingestion.v1.SkippedFile
+ */
+export declare type SkippedFile = Message<"mahavishnu.ingestion.v1.SkippedFile"> & {
+  /**
+   * Its path within the repository, up to 1,024 bytes.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Why, as in `files_skipped`.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message mahavishnu.ingestion.v1.SkippedFile.
+ * Use `create(SkippedFileSchema)` to create a new message.
+ */
+export declare const SkippedFileSchema: GenMessage<SkippedFile>;
 
 /**
  * A file that could not be ingested.
