@@ -1,11 +1,12 @@
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
-import { type FileRow, filesAsJson, knownFileOf } from "./rows.ts";
+import { type FileRow, filesAsJson, knownFileOf, type ListedRow, listedFileOf } from "./rows.ts";
 import type {
   FileChunks,
   FileStore,
   IngestedFile,
   KnownFile,
+  ListedFile,
   RepositoryKey,
   Writer,
 } from "./store.ts";
@@ -35,7 +36,7 @@ export class PostgresFileStore implements FileStore {
     signal?: AbortSignal,
   ): Promise<Map<string, KnownFile>> {
     const rows = await this.#query<FileRow>(
-      `select path, file_hash, size_bytes, mtime_ns, ctime_ns, recipe, skipped,
+      `select path, file_hash, size_bytes, mtime_ns, ctime_ns, inode, recipe, skipped,
               cardinality(chunk_ids) as chunk_count, ingestion_id, stored_count
        from rag_files where tenant = $1 and repo_id = $2 and path = any($3)`,
       [tenant, repoId, paths],
@@ -54,19 +55,25 @@ export class PostgresFileStore implements FileStore {
     return row?.total ?? 0;
   }
 
-  async folderPaths(
+  async listFiles(
     { tenant, repoId }: RepositoryKey,
+    { recipe, ingestionId }: { readonly recipe: string; readonly ingestionId: string },
     after: string,
     limit: number,
     signal?: AbortSignal,
-  ): Promise<readonly string[]> {
-    const rows = await this.#query<{ path: string }>(
-      `select path from rag_files
-       where tenant = $1 and repo_id = $2 and path > $3 and not pushed order by path limit $4`,
-      [tenant, repoId, after, limit],
+  ): Promise<readonly ListedFile[]> {
+    // Without one of its parts the stamp is null.
+    const rows = await this.#query<ListedRow>(
+      `select path,
+              size_bytes || ' ' || mtime_ns || ' ' || ctime_ns || ' ' || inode as stamp,
+              recipe = $5 as is_current, pushed, skipped, cardinality(chunk_ids) as chunk_count,
+              case when ingestion_id = $6 then stored_count end as own_count
+       from rag_files
+       where tenant = $1 and repo_id = $2 and path > $3 order by path limit $4`,
+      [tenant, repoId, after, limit, recipe, ingestionId],
       signal,
     );
-    return rows.map(({ path }) => path);
+    return rows.map(listedFileOf);
   }
 
   async chunksOf(
@@ -134,12 +141,13 @@ export class PostgresFileStore implements FileStore {
     const rows = await this.#query(
       `update rag_files set
          pushed = $6, ingestion_id = $5, file_hash = f.file_hash, size_bytes = f.size_bytes,
-         mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns, recipe = f.recipe, skipped = f.skipped,
+         mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns, inode = f.inode, recipe = f.recipe,
+         skipped = f.skipped,
          chunk_ids = f.chunk_ids, start_lines = f.start_lines, end_lines = f.end_lines,
          stored_count = f.stored_count, pending_ids = '{}', writer = null, updated_at = now()
        from jsonb_to_recordset($4) as f(path text, file_hash text, size_bytes bigint,
-         mtime_ns bigint, ctime_ns bigint, recipe text, skipped text, chunk_ids text[],
-         start_lines integer[], end_lines integer[], stored_count integer)
+         mtime_ns bigint, ctime_ns bigint, inode bigint, recipe text, skipped text,
+         chunk_ids text[], start_lines integer[], end_lines integer[], stored_count integer)
        where tenant = $1 and repo_id = $2 and rag_files.path = f.path
          -- A repeated statement meets its own work.
          and (writer = $3 or (writer is null and ingestion_id = $5))
@@ -156,9 +164,10 @@ export class PostgresFileStore implements FileStore {
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#query(
-      `update rag_files set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns
+      `update rag_files set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns,
+         ctime_ns = f.ctime_ns, inode = f.inode
        from jsonb_to_recordset($3)
-         as f(path text, size_bytes bigint, mtime_ns bigint, ctime_ns bigint)
+         as f(path text, size_bytes bigint, mtime_ns bigint, ctime_ns bigint, inode bigint)
        where tenant = $1 and repo_id = $2 and rag_files.path = f.path`,
       [tenant, repoId, filesAsJson(files)],
       signal,

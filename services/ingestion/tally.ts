@@ -27,8 +27,8 @@ export class Tally {
     this.chunksDeleted = before.chunksDeleted;
   }
 
-  skip(reason: string): void {
-    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + 1);
+  skip(reason: string, count = 1): void {
+    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + count);
   }
 
   /** Notes the failure of a file; it is the caller's to count the file as done. */
