@@ -20,6 +20,13 @@ interface ChunksRow {
   readonly pending_ids: string[];
 }
 
+/**
+ * Commits without waiting for the disk. Whatever is committed later takes it along: what is announced
+ * is on the disk before a chunk is, and what is done before the end of its ingestion. Where the
+ * server dies before, files are done again, which finds the same chunks.
+ */
+const notWaiting = "(select set_config('synchronous_commit', 'off', true)) is not null";
+
 const chunkColumns = "path, recipe, chunk_ids, start_lines, end_lines, pending_ids";
 
 /** The table rag_files. */
@@ -100,7 +107,8 @@ export class PostgresFileStore implements FileStore {
     const rows = await this.#query<ChunksRow>(
       `insert into rag_files (tenant, repo_id, path, pushed, pending_ids, writer)
        select $1, $2, f.path, $4, f.ids, $5
-       from jsonb_to_recordset($3) as f(path text, ids text[]) order by f.path
+       from jsonb_to_recordset($3) as f(path text, ids text[])
+       where ${notWaiting} order by f.path
        on conflict (tenant, repo_id, path) do update set
          writer = excluded.writer,
          pending_ids = array(
@@ -148,7 +156,7 @@ export class PostgresFileStore implements FileStore {
        from jsonb_to_recordset($4) as f(path text, file_hash text, size_bytes bigint,
          mtime_ns bigint, ctime_ns bigint, inode bigint, recipe text, skipped text,
          chunk_ids text[], start_lines integer[], end_lines integer[], stored_count integer)
-       where tenant = $1 and repo_id = $2 and rag_files.path = f.path
+       where tenant = $1 and repo_id = $2 and rag_files.path = f.path and ${notWaiting}
          -- A repeated statement meets its own work.
          and (writer = $3 or (writer is null and ingestion_id = $5))
        returning 1`,

@@ -140,7 +140,9 @@ async function measureTree(path: string) {
       if (refused !== undefined) throw new Error(refused.error?.message);
     }),
   );
+  const before = await platform.cpuSeconds();
   const first = await ingest(platform, path);
+  const after = await platform.cpuSeconds();
   const second = await ingest(platform, path);
   const chunks = Number(first.progress.chunksStored);
   const perSecond = chunks / first.seconds;
@@ -152,6 +154,16 @@ async function measureTree(path: string) {
     ingestion: perSecond,
     shareOfSlower: perSecond / Math.min(embedding, storing),
     slowest: first.progress.slowest,
+    busySeconds: Object.fromEntries(
+      Object.entries(first.progress.busy).map(([stage, { seconds, nanos }]) => [
+        stage,
+        Number(seconds) + nanos / 1e9,
+      ]),
+    ),
+    // Of the processes that shared the machine while it went on; the database is not among them.
+    cpuSeconds: Object.fromEntries(
+      Object.entries(after).map(([name, seconds]) => [name, seconds - (before[name] ?? 0)]),
+    ),
     firstSeconds: first.seconds,
     secondSeconds: second.seconds,
     secondChanged: Number(second.progress.chunksStored + second.progress.chunksDeleted),
@@ -234,6 +246,11 @@ async function startPlatform() {
     vectors: createClient(VectorStoreService, connect(vectors.address)),
     ingestion: createClient(IngestionService, connect(ingestion.address)),
     ingestionPid: ingestion.child.pid,
+    cpuSeconds: async (): Promise<Record<string, number>> => ({
+      embedding: await cpuSecondsOf(embedding.child.pid),
+      "vector-store": await cpuSecondsOf(vectors.child.pid),
+      ingestion: await cpuSecondsOf(ingestion.child.pid),
+    }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
@@ -253,6 +270,15 @@ async function administrate(connectionString: string, statement: string): Promis
   const client = new PgClient({ connectionString });
   await client.connect();
   await client.query(statement).finally(() => client.end());
+}
+
+async function cpuSecondsOf(pid: number | undefined): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
 }
 
 /** With `--profile`, each process leaves a CPU profile when it ends. */
