@@ -1,5 +1,5 @@
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { withRetry } from "../../shared/postgres/retry.ts";
+import { type RetriedQuery, retriedQuery } from "../../shared/postgres/retry.ts";
 import { type FileRow, filesAsJson, knownFileOf, type ListedRow, listedFileOf } from "./rows.ts";
 import type {
   FileChunks,
@@ -31,10 +31,11 @@ const chunkColumns = "path, recipe, chunk_ids, start_lines, end_lines, pending_i
 
 /** The table rag_files. */
 export class PostgresFileStore implements FileStore {
-  readonly #postgres: Postgres;
+  /** Every statement here may be repeated. */
+  readonly #query: RetriedQuery;
 
   constructor(postgres: Postgres) {
-    this.#postgres = postgres;
+    this.#query = retriedQuery(postgres);
   }
 
   async knownFiles(
@@ -192,16 +193,6 @@ export class PostgresFileStore implements FileStore {
       [tenant, repoId, paths],
       signal,
     );
-  }
-
-  /** Every statement here may be repeated. */
-  async #query<T = Record<string, unknown>>(
-    text: string,
-    params: readonly unknown[],
-    signal: AbortSignal | undefined,
-  ): Promise<T[]> {
-    const run = () => this.#postgres.query<T>(text, params, signal);
-    return (await withRetry(run, { signal })).rows;
   }
 }
 

@@ -281,11 +281,10 @@ async function cpuSecondsOf(pid: number | undefined): Promise<number> {
   return (Number(user) + Number(system)) / 100;
 }
 
-/** With `--profile`, each process leaves a CPU profile when it ends. */
+/** With `--profile`, each thread leaves a CPU profile when it ends. */
 function profiling(name: string): string[] {
   if (args.profile === "") return [];
-  const file = `--cpu-prof-name=${name}-${process.pid}.cpuprofile`;
-  return ["--cpu-prof", `--cpu-prof-dir=${args.profile}`, file];
+  return ["--cpu-prof", `--cpu-prof-dir=${join(args.profile, name)}`];
 }
 
 async function startService(
