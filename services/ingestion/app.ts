@@ -16,6 +16,7 @@ import type { IngestionConfig } from "./config.ts";
 import { DocumentConverter } from "./document-converter.ts";
 import { DocumentStream } from "./document-stream.ts";
 import { GrpcEmbedder } from "./embedding-client.ts";
+import { FolderThreads } from "./folder-reader.ts";
 import { createHandlers } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
 import { reportEvents, streamEvents } from "./ingestion-events.ts";
@@ -82,7 +83,8 @@ export async function createApp(
   opening.defer("metrics", () => metrics[Symbol.dispose]());
   const stores = { jobs: new PostgresJobStore(postgres), files: new PostgresFileStore(postgres) };
   const events = reportEvents(logger, metrics);
-  const ingestions = new Ingestions(config, { ...stores, embedder, passages, events });
+  const threads = opening.use("folder threads", new FolderThreads(config));
+  const ingestions = new Ingestions(config, { ...stores, embedder, passages, threads, events });
   opening.use("ingestions", ingestions);
   const converter = opening.use("document converter", new DocumentConverter());
   const streamParts = {

@@ -78,7 +78,7 @@ export async function commitBatch(
 ): Promise<void> {
   let pending = files;
   for (let round = 1; ; round++) {
-    const batch = await openBatch(context, pending);
+    const batch = await openBatch(context, pending, round > 1);
     await context.clock.time("embed", () => embedFresh(context, batch));
     context.tally.embedded(pending);
     context.signal.throwIfAborted();
@@ -100,11 +100,16 @@ export async function commitBatch(
   }
 }
 
-async function openBatch(context: BatchContext, files: readonly PlannedFile[]): Promise<Passage[]> {
-  const paths = files.map(({ path }) => path);
-  const known = await context.patiently(() =>
-    context.files.chunksOf(context, paths, context.signal),
-  );
+async function openBatch(
+  context: BatchContext,
+  files: readonly PlannedFile[],
+  isLookedUp: boolean,
+): Promise<Passage[]> {
+  const paths = files.filter(({ unknown }) => isLookedUp || !unknown).map(({ path }) => path);
+  const known =
+    paths.length === 0
+      ? new Map<string, FileChunks>()
+      : await context.patiently(() => context.files.chunksOf(context, paths, context.signal));
   return files.map((file) => {
     const before = known.get(file.path) ?? { recipe: "", chunks: [], pendingIds: [] };
     const isKept = context.trusted && before.recipe === context.recipe;

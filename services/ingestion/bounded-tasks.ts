@@ -1,11 +1,14 @@
 /** Runs tasks side by side, at most `limit` of them; whoever adds one waits for its place. */
 export class BoundedTasks {
   readonly #limit: number;
+  readonly #onFull: (full: boolean) => void;
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(limit: number) {
+  /** `onFull` is told whenever the last place is taken, and when there is one again. */
+  constructor(limit: number, onFull: (full: boolean) => void = () => {}) {
     this.#limit = limit;
+    this.#onFull = onFull;
   }
 
   /** Resolves when the task has begun; rejects with the first failure of any task before. */
@@ -16,8 +19,12 @@ export class BoundedTasks {
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#running.delete(running));
+      .finally(() => {
+        if (this.#running.size === this.#limit) this.#onFull(false);
+        this.#running.delete(running);
+      });
     this.#running.add(running);
+    if (this.#running.size === this.#limit) this.#onFull(true);
   }
 
   /** Waits until nothing runs; never rejects. */

@@ -232,6 +232,7 @@ export class DocumentStream {
       skipped: undefined,
       metadata,
       renewed: before !== undefined && restOf(before.hash) !== restOf(documentHash),
+      unknown: false,
       chunks: chunks.map((chunk) => planChunk(this.#key, uri, chunk)),
     };
   }

@@ -17,12 +17,8 @@ export interface SourceFile {
 }
 
 /** Throws the errors of readRegularFile. */
-export async function readSourceFile(
-  root: string,
-  path: string,
-  maxFileBytes: number,
-): Promise<SourceFile> {
-  const { bytes, stat } = await readRegularFile(join(root, path), maxFileBytes);
+export function readSourceFile(root: string, path: string, maxFileBytes: number): SourceFile {
+  const { bytes, stat } = readRegularFile(join(root, path), maxFileBytes);
   return { path, stamp: stampOf(stat), hash: hash("sha256", bytes, "hex"), bytes };
 }
 

@@ -1,28 +1,28 @@
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import type { DomainError } from "../../shared/errors.ts";
-import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { collectionModel } from "./collection-model.ts";
-import { fileErrorOf, isAbsent } from "./file-failures.ts";
-import { FilePlanner } from "./file-planner.ts";
-import type { SourceFile } from "./file-text.ts";
-import { FoundFiles } from "./found-files.ts";
+import { type FedPage, FileFeed, type WantedFile } from "./file-feed.ts";
+import { FolderReader, type FolderThreads, type PlanOutcome } from "./folder-reader.ts";
+import { type Scan, scanFolder } from "./folder-scan.ts";
 import type { HeldLease } from "./held-lease.ts";
 import type { IngestionSettings, IngestionStage } from "./ingestion.ts";
 import { isolating } from "./isolation.ts";
+import { PathList } from "./path-list.ts";
 import { patiently } from "./patience.ts";
-import { lastingStamp, type PlannedFile, recipeOf, sameStamp } from "./planned-file.ts";
+import { type PlannedFile, recipeOf } from "./planned-file.ts";
 import type { Embedder, PassageStore, Work } from "./ports.ts";
-import { type FileStamp, isOutsidePatterns, walkRepository } from "./repository-walk.ts";
+import { type FileStamp, isOutsidePatterns, stampOf } from "./repository-walk.ts";
 import type { StageClock } from "./stage-clock.ts";
-import type { FileStore, KnownFile, RepositoryKey } from "./store.ts";
+import type { FileStore, KnownFile, ListedFile, RepositoryKey } from "./store.ts";
 import type { Tally } from "./tally.ts";
 
 /** Files of one batch at most, where they have few chunks. */
 const filesPerBatch = 64;
 /** Files that are looked at, forgotten or restamped by one statement. */
 const pathsPerStatement = 1_000;
-const maxPathBytes = 1_024;
 /** Processes that may die over one file before it is set aside. */
 const maxDeaths = 2;
 /** Why a file is passed over that processes died of. */
@@ -43,6 +43,7 @@ export interface RunParts {
   readonly embedder: Embedder;
   readonly passages: PassageStore;
   readonly files: FileStore;
+  readonly threads: FolderThreads;
   readonly lease: HeldLease;
   /** Notes durably which file is worked on alone; undefined: none any more. */
   readonly suspect: (path: string | undefined) => Promise<void>;
@@ -77,12 +78,9 @@ export class IngestionRun {
   readonly #tally: Tally;
   readonly #clock: StageClock;
   readonly #signal: AbortSignal;
-  readonly #planner: FilePlanner;
   readonly #tasks: BoundedTasks;
-  /** Paths whose stored chunks stay as they are or were renewed. */
-  readonly #seen = new Set<string>();
-  /** Files and folders that could not be looked at. */
-  readonly #unseen: string[] = [];
+  /** Known files that went while others were read. */
+  readonly #vanished = new PathList();
   readonly #restamped: Pick<KnownFile, "path" | "stamp">[] = [];
   #batch: PlannedFile[] = [];
   #batchChunks = 0;
@@ -107,67 +105,36 @@ export class IngestionRun {
     this.#tally = tally;
     this.#clock = tally.clock;
     this.#signal = signal;
-    const { path: root, settings } = job;
-    const { maxFileBytes, parallelBatches } = options;
-    const clock = this.#clock;
-    this.#planner = new FilePlanner({ key: job, root, settings, maxFileBytes, clock, signal });
-    this.#tasks = new BoundedTasks(parallelBatches);
+    const { parallelBatches } = options;
+    this.#tasks = new BoundedTasks(parallelBatches, (full) => this.#clock.full(full));
     // Whatever was at work when the process died stands among the first that are not done.
     this.#carefulFiles = job.careful ? (parallelBatches + 2) * filesPerBatch : 0;
   }
 
   async run(): Promise<void> {
     this.#enter("scanning");
-    const checkout = await readCheckout(this.#job.path);
-    this.#commit = checkout?.commit;
+    const job = this.#job;
+    const { maxFileBytes } = this.#options;
+    const order = { key: job, root: job.path, ...job.settings, maxFileBytes };
+    const { reader, commit } = await FolderReader.open(this.#parts.threads, order, this.#signal);
+    using _reader = reader;
+    this.#commit = commit;
     this.#model = await collectionModel(this.#parts, this.#work(), (attempt) =>
       this.#patiently(attempt),
     );
-    this.#recipe = recipeOf(this.#job.settings, this.#model);
-    const found = await this.#scan(checkout?.rules);
+    this.#recipe = recipeOf(job.settings, this.#model);
     await this.#checkTrust();
+    const scan = await this.#scan(reader);
     this.#enter("ingesting");
-    await this.#ingest(found);
+    await this.#ingest(reader, scan.changed);
     this.#enter("cleaning");
-    await this.#clean();
+    await this.#clean(scan);
   }
 
   #enter(stage: IngestionStage): void {
     this.#signal.throwIfAborted();
     this.#tally.stage = stage;
     this.#parts.onStage(stage);
-  }
-
-  async #scan(rules: Parameters<typeof walkRepository>[1]["rules"]): Promise<FoundFiles> {
-    const found = new FoundFiles();
-    const { include, exclude } = this.#job.settings;
-    const events = walkRepository(this.#job.path, {
-      ...(rules === undefined ? {} : { rules }),
-      include,
-      exclude,
-      maxFileBytes: this.#options.maxFileBytes,
-      signal: this.#signal,
-    });
-    for await (const event of events) {
-      if (event.kind === "skipped") this.#tally.skip(event.reason, event.path);
-      else if (event.kind === "failed") {
-        if (!isAbsent(event.error)) this.#failUnseen(event.path, event.error);
-      } else if (Buffer.byteLength(event.path) > maxPathBytes) {
-        this.#failUnseen(event.path, new RangeError(`path is longer than ${maxPathBytes} bytes`));
-      } else {
-        found.add(event.path, event.stamp);
-        this.#tally.filesTotal++;
-      }
-    }
-    return found;
-  }
-
-  #failUnseen(path: string, error: unknown): void {
-    this.#unseen.push(path);
-    this.#tally.filesTotal++;
-    this.#tally.filesRead++;
-    this.#tally.filesDone++;
-    this.#tally.fail(fileErrorOf(path, error));
   }
 
   /** Where the vector store holds less than is known of, somebody else deleted: store it all anew. */
@@ -179,20 +146,40 @@ export class IngestionRun {
     this.#trusted = stored >= expected;
   }
 
-  async #ingest(found: FoundFiles): Promise<void> {
+  #scan(reader: FolderReader): Promise<Scan> {
+    const asks = { recipe: this.#recipe, ingestionId: this.#job.ingestionId };
+    return scanFolder({
+      found: reader.walk(),
+      listed: (after, limit) =>
+        this.#patiently(() =>
+          this.#parts.files.listFiles(this.#job, asks, after, limit, this.#signal),
+        ),
+      trusted: this.#trusted,
+      tally: this.#tally,
+      onUnchanged: (file) => {
+        this.#tally.filesRead++;
+        this.#countKnown(file);
+      },
+    });
+  }
+
+  async #ingest(reader: FolderReader, changed: PathList): Promise<void> {
     try {
-      for (let from = 0; from < found.count; from += pathsPerStatement) {
-        const paths = found.paths(from, from + pathsPerStatement);
-        const known = await this.#patiently(() =>
-          this.#parts.files.knownFiles(this.#job, paths, this.#signal),
-        );
-        for (const [index, path] of paths.entries()) {
-          await this.#ingestFile(path, found.stamp(from + index), known.get(path));
-          this.#tally.filesRead++;
-        }
-        await this.#restamp();
-      }
+      const feed = new FileFeed({
+        reader,
+        files: changed,
+        look: (paths) =>
+          this.#patiently(() => this.#parts.files.knownFiles(this.#job, paths, this.#signal)),
+        isCurrent: ({ recipe }) => this.#trusted && recipe === this.#recipe,
+        isSetAside: (path) => (this.#job.deaths.get(path) ?? 0) >= maxDeaths,
+        onSetAside: (path) => this.#setAside(path),
+      });
+      await this.#ingestCarefully(feed);
+      this.#clock.beginReading();
+      for await (const page of feed.pages()) await this.#addAll(page);
+      await this.#restamp();
       await this.#flush();
+      this.#clock.endReading();
       await this.#tasks.drain();
       if (this.#job.careful) await this.#parts.suspect(undefined);
     } finally {
@@ -201,50 +188,76 @@ export class IngestionRun {
     }
   }
 
-  async #ingestFile(path: string, stamp: FileStamp, before: KnownFile | undefined): Promise<void> {
-    this.#signal.throwIfAborted();
-    const known = this.#trusted && before?.recipe === this.#recipe ? before : undefined;
-    if (known !== undefined && sameStamp(known.stamp, stamp)) {
-      this.#countKnown(known);
-      return;
-    }
-    if ((this.#job.deaths.get(path) ?? 0) >= maxDeaths) {
-      await this.#setAside(path, stamp);
-      return;
-    }
-    const alone = this.#carefulFiles > 0;
-    if (alone) {
+  /** One file after the other, each to its end, while any of them may be what a process died of. */
+  async #ingestCarefully(feed: FileFeed): Promise<void> {
+    while (this.#carefulFiles > 0) {
+      this.#signal.throwIfAborted();
+      const next = await feed.next();
+      if (next === undefined) return;
       this.#carefulFiles--;
-      await this.#parts.suspect(path);
+      await this.#parts.suspect(next.path);
+      await this.#addAll(await feed.read([next]));
+      await this.#flush();
+      await this.#tasks.drain();
+      if (this.#carefulFiles === 0) await this.#parts.suspect(undefined);
     }
-    const file = await this.#read(path);
-    if (file !== undefined && known?.hash === file.hash) {
-      this.#countKnown(known);
-      this.#restamped.push({ path, stamp: lastingStamp(file) });
-    } else if (file !== undefined) {
-      await this.#add(file);
+  }
+
+  async #addAll({ files, planned }: FedPage): Promise<void> {
+    this.#signal.throwIfAborted();
+    this.#clock.add("read", planned.readMs);
+    this.#clock.add("split", planned.splitMs);
+    for (const [index, file] of files.entries()) {
+      const outcome = planned.outcomes[index];
+      if (outcome !== undefined) await this.#add(file, outcome);
     }
-    if (!alone) return;
-    await this.#flush();
-    await this.#tasks.drain();
-    if (this.#carefulFiles === 0) await this.#parts.suspect(undefined);
+    if (this.#restamped.length >= pathsPerStatement) await this.#restamp();
+  }
+
+  async #add({ path, known }: WantedFile, outcome: PlanOutcome): Promise<void> {
+    this.#tally.currentFile = path;
+    this.#tally.filesRead++;
+    if (outcome.kind === "planned") {
+      this.#batch.push({ ...outcome.file, unknown: known === undefined });
+      this.#batchChunks += outcome.file.chunks.length;
+      this.#tally.chunksSplit += outcome.file.chunks.length;
+      const { embedBatch } = this.#options;
+      const isFull = this.#batchChunks >= embedBatch || this.#batch.length >= filesPerBatch;
+      if (isFull) await this.#flush();
+      return;
+    }
+    if (outcome.kind === "unchanged" && known !== undefined) {
+      const isOwn = known.ingestionId === this.#job.ingestionId;
+      this.#countKnown({ ...known, isOwn, ownCount: isOwn ? known.storedCount : 0 });
+      this.#restamped.push({ path, stamp: outcome.stamp });
+      return;
+    }
+    this.#tally.filesDone++;
+    if (outcome.kind === "failed") {
+      if (outcome.fault !== undefined) this.#parts.onFileFault(path, outcome.fault);
+      this.#tally.fail(outcome.error);
+      return;
+    }
+    // It went, or became another thing, since it was found.
+    if (outcome.kind === "skipped") this.#tally.skip(outcome.reason, [path]);
+    if (known !== undefined) this.#vanished.add(path);
   }
 
   /** What this same ingestion has stored before it was cut short counts as stored by it. */
-  #countKnown(known: KnownFile): void {
-    const isOwn = known.ingestionId === this.#job.ingestionId;
-    const stored = isOwn ? known.storedCount : 0;
-    this.#seen.add(known.path);
+  #countKnown(
+    known: Pick<ListedFile, "path" | "chunkCount" | "ownCount" | "isOwn" | "skipped">,
+  ): void {
     this.#tally.filesDone++;
-    this.#tally.chunksStored += stored;
-    this.#tally.chunksUnchanged += known.chunkCount - stored;
-    if (known.skipped === setAside && isOwn) this.#tally.fail(setAsideError(known.path));
-    else if (known.skipped !== undefined) this.#tally.skip(known.skipped, known.path);
+    this.#tally.chunksStored += known.ownCount;
+    this.#tally.chunksUnchanged += known.chunkCount - known.ownCount;
+    if (known.skipped === setAside && known.isOwn) this.#tally.fail(setAsideError(known.path));
+    else if (known.skipped !== undefined) this.#tally.skip(known.skipped, [known.path]);
   }
 
   /** Recorded as done, so that it is not tried again until it changes. It keeps what it had. */
-  async #setAside(path: string, stamp: FileStamp): Promise<void> {
+  async #setAside(path: string): Promise<void> {
     const { files, lease } = this.#parts;
+    const stamp = await stampOfFile(join(this.#job.path, path));
     const { ingestionId } = this.#job;
     const writer = { ingestionId, token: lease.lease.token, pushed: false };
     lease.assertHeld();
@@ -254,40 +267,9 @@ export class IngestionRun {
     await this.#patiently(() =>
       files.complete(this.#job, writer, [{ ...record, storedCount: 0, chunks }]),
     );
-    this.#seen.add(path);
+    this.#tally.filesRead++;
     this.#tally.filesDone++;
     this.#tally.fail(setAsideError(path));
-  }
-
-  /** Undefined where the file is gone, or no longer one to be read. */
-  async #read(path: string): Promise<SourceFile | undefined> {
-    this.#tally.currentFile = path;
-    const read = await this.#planner.read(path);
-    if (read.kind === "read") return read.file;
-    this.#tally.filesDone++;
-    if (read.kind === "skipped") this.#tally.skip(read.reason, path);
-    if (read.kind === "failed") {
-      this.#seen.add(path);
-      this.#tally.fail(read.error);
-    }
-    return undefined;
-  }
-
-  async #add(file: SourceFile): Promise<void> {
-    this.#seen.add(file.path);
-    try {
-      const planned = await this.#planner.plan(file);
-      this.#batch.push(planned);
-      this.#batchChunks += planned.chunks.length;
-      this.#tally.chunksSplit += planned.chunks.length;
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      this.#parts.onFileFault(file.path, error);
-      this.#tally.filesDone++;
-      this.#tally.fail(fileErrorOf(file.path, error));
-    }
-    const { embedBatch } = this.#options;
-    if (this.#batchChunks >= embedBatch || this.#batch.length >= filesPerBatch) await this.#flush();
   }
 
   async #flush(): Promise<void> {
@@ -346,21 +328,16 @@ export class IngestionRun {
   }
 
   /** Removes files that are gone, or would no longer be found. */
-  async #clean(): Promise<void> {
+  async #clean({ gone, unseen }: Scan): Promise<void> {
     const outside = isOutsidePatterns(this.#job.settings);
     const hidden = (path: string) =>
-      this.#unseen.some((one) => path === one || path.startsWith(`${one}/`));
-    const { files } = this.#parts;
-    for (let after = ""; ; ) {
-      this.#signal.throwIfAborted();
-      const paths = await this.#patiently(() =>
-        files.folderPaths(this.#job, after, pathsPerStatement, this.#signal),
-      );
-      await this.#forget(
-        paths.filter((path) => !this.#seen.has(path) && !outside(path) && !hidden(path)),
-      );
-      if (paths.length < pathsPerStatement) return;
-      after = paths.at(-1) ?? after;
+      unseen.some((one) => path === one || path.startsWith(`${one}/`));
+    for (const list of [gone, this.#vanished]) {
+      for (const page of list.pages(pathsPerStatement)) {
+        this.#signal.throwIfAborted();
+        const paths = page.map(({ path }) => path);
+        await this.#forget(paths.filter((path) => !outside(path) && !hidden(path)));
+      }
     }
   }
 
@@ -386,6 +363,15 @@ export class IngestionRun {
 
   #patiently<T>(attempt: () => Promise<T>, limitMs = this.#options.patienceMs): Promise<T> {
     return patiently({ limitMs, signal: this.#signal, onRetry: this.#parts.onRetry }, attempt);
+  }
+}
+
+/** Undefined where nothing can be told of it. */
+async function stampOfFile(path: string): Promise<FileStamp | undefined> {
+  try {
+    return stampOf(await lstat(path, { bigint: true }));
+  } catch {
+    return undefined;
   }
 }
 

@@ -2,6 +2,7 @@ import { type AllowedRoots, resolveAllowedPath } from "../../shared/allowed-path
 import { DomainError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
 import { Alarm } from "./alarm.ts";
+import type { FolderThreads } from "./folder-reader.ts";
 import { HeldLease, verdictOf } from "./held-lease.ts";
 import type { Ingestion } from "./ingestion.ts";
 import { IngestionRun, type RunOptions } from "./ingestion-run.ts";
@@ -47,6 +48,7 @@ export interface WorkerParts {
   readonly files: FileStore;
   readonly embedder: Embedder;
   readonly passages: PassageStore;
+  readonly threads: FolderThreads;
   readonly events: IngestionEvents;
 }
 

@@ -26,6 +26,8 @@ export interface PlannedFile {
   readonly metadata: Metadata;
   /** Whether chunks are stored anew that are as they were: what is kept with them has changed. */
   readonly renewed: boolean;
+  /** Nothing was known of it a moment ago: whether that still holds is seen when it is taken. */
+  readonly unknown: boolean;
   readonly chunks: readonly PlannedChunk[];
 }
 
@@ -66,5 +68,7 @@ export function lastingStamp(file: Pick<SourceFile, "stamp">): FileStamp | undef
 }
 
 export function sameStamp(a: FileStamp | undefined, b: FileStamp): boolean {
-  return a?.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs;
+  return (
+    a?.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.inode === b.inode
+  );
 }

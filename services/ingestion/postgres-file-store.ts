@@ -1,11 +1,12 @@
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { withRetry } from "../../shared/postgres/retry.ts";
-import { type FileRow, filesAsJson, knownFileOf } from "./rows.ts";
+import { type RetriedQuery, retriedQuery } from "../../shared/postgres/retry.ts";
+import { type FileRow, filesAsJson, knownFileOf, type ListedRow, listedFileOf } from "./rows.ts";
 import type {
   FileChunks,
   FileStore,
   IngestedFile,
   KnownFile,
+  ListedFile,
   RepositoryKey,
   Writer,
 } from "./store.ts";
@@ -19,14 +20,22 @@ interface ChunksRow {
   readonly pending_ids: string[];
 }
 
+/**
+ * Commits without waiting for the disk. Whatever is committed later takes it along: what is announced
+ * is on the disk before a chunk is, and what is done before the end of its ingestion. Where the
+ * server dies before, files are done again, which finds the same chunks.
+ */
+const notWaiting = "(select set_config('synchronous_commit', 'off', true)) is not null";
+
 const chunkColumns = "path, recipe, chunk_ids, start_lines, end_lines, pending_ids";
 
 /** The table rag_files. */
 export class PostgresFileStore implements FileStore {
-  readonly #postgres: Postgres;
+  /** Every statement here may be repeated. */
+  readonly #query: RetriedQuery;
 
   constructor(postgres: Postgres) {
-    this.#postgres = postgres;
+    this.#query = retriedQuery(postgres);
   }
 
   async knownFiles(
@@ -35,7 +44,7 @@ export class PostgresFileStore implements FileStore {
     signal?: AbortSignal,
   ): Promise<Map<string, KnownFile>> {
     const rows = await this.#query<FileRow>(
-      `select path, file_hash, size_bytes, mtime_ns, ctime_ns, recipe, skipped,
+      `select path, file_hash, size_bytes, mtime_ns, ctime_ns, inode, recipe, skipped,
               cardinality(chunk_ids) as chunk_count, ingestion_id, stored_count
        from rag_files where tenant = $1 and repo_id = $2 and path = any($3)`,
       [tenant, repoId, paths],
@@ -54,19 +63,25 @@ export class PostgresFileStore implements FileStore {
     return row?.total ?? 0;
   }
 
-  async folderPaths(
+  async listFiles(
     { tenant, repoId }: RepositoryKey,
+    { recipe, ingestionId }: { readonly recipe: string; readonly ingestionId: string },
     after: string,
     limit: number,
     signal?: AbortSignal,
-  ): Promise<readonly string[]> {
-    const rows = await this.#query<{ path: string }>(
-      `select path from rag_files
-       where tenant = $1 and repo_id = $2 and path > $3 and not pushed order by path limit $4`,
-      [tenant, repoId, after, limit],
+  ): Promise<readonly ListedFile[]> {
+    // Without one of its parts the stamp is null.
+    const rows = await this.#query<ListedRow>(
+      `select path,
+              size_bytes || ' ' || mtime_ns || ' ' || ctime_ns || ' ' || inode as stamp,
+              recipe = $5 as is_current, pushed, skipped, cardinality(chunk_ids) as chunk_count,
+              case when ingestion_id = $6 then stored_count end as own_count
+       from rag_files
+       where tenant = $1 and repo_id = $2 and path > $3 order by path limit $4`,
+      [tenant, repoId, after, limit, recipe, ingestionId],
       signal,
     );
-    return rows.map(({ path }) => path);
+    return rows.map(listedFileOf);
   }
 
   async chunksOf(
@@ -93,7 +108,8 @@ export class PostgresFileStore implements FileStore {
     const rows = await this.#query<ChunksRow>(
       `insert into rag_files (tenant, repo_id, path, pushed, pending_ids, writer)
        select $1, $2, f.path, $4, f.ids, $5
-       from jsonb_to_recordset($3) as f(path text, ids text[]) order by f.path
+       from jsonb_to_recordset($3) as f(path text, ids text[])
+       where ${notWaiting} order by f.path
        on conflict (tenant, repo_id, path) do update set
          writer = excluded.writer,
          pending_ids = array(
@@ -134,13 +150,14 @@ export class PostgresFileStore implements FileStore {
     const rows = await this.#query(
       `update rag_files set
          pushed = $6, ingestion_id = $5, file_hash = f.file_hash, size_bytes = f.size_bytes,
-         mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns, recipe = f.recipe, skipped = f.skipped,
+         mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns, inode = f.inode, recipe = f.recipe,
+         skipped = f.skipped,
          chunk_ids = f.chunk_ids, start_lines = f.start_lines, end_lines = f.end_lines,
          stored_count = f.stored_count, pending_ids = '{}', writer = null, updated_at = now()
        from jsonb_to_recordset($4) as f(path text, file_hash text, size_bytes bigint,
-         mtime_ns bigint, ctime_ns bigint, recipe text, skipped text, chunk_ids text[],
-         start_lines integer[], end_lines integer[], stored_count integer)
-       where tenant = $1 and repo_id = $2 and rag_files.path = f.path
+         mtime_ns bigint, ctime_ns bigint, inode bigint, recipe text, skipped text,
+         chunk_ids text[], start_lines integer[], end_lines integer[], stored_count integer)
+       where tenant = $1 and repo_id = $2 and rag_files.path = f.path and ${notWaiting}
          -- A repeated statement meets its own work.
          and (writer = $3 or (writer is null and ingestion_id = $5))
        returning 1`,
@@ -156,9 +173,10 @@ export class PostgresFileStore implements FileStore {
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#query(
-      `update rag_files set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns, ctime_ns = f.ctime_ns
+      `update rag_files set size_bytes = f.size_bytes, mtime_ns = f.mtime_ns,
+         ctime_ns = f.ctime_ns, inode = f.inode
        from jsonb_to_recordset($3)
-         as f(path text, size_bytes bigint, mtime_ns bigint, ctime_ns bigint)
+         as f(path text, size_bytes bigint, mtime_ns bigint, ctime_ns bigint, inode bigint)
        where tenant = $1 and repo_id = $2 and rag_files.path = f.path`,
       [tenant, repoId, filesAsJson(files)],
       signal,
@@ -175,16 +193,6 @@ export class PostgresFileStore implements FileStore {
       [tenant, repoId, paths],
       signal,
     );
-  }
-
-  /** Every statement here may be repeated. */
-  async #query<T = Record<string, unknown>>(
-    text: string,
-    params: readonly unknown[],
-    signal: AbortSignal | undefined,
-  ): Promise<T[]> {
-    const run = () => this.#postgres.query<T>(text, params, signal);
-    return (await withRetry(run, { signal })).rows;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import type { Queryable } from "../../shared/postgres/queryable.ts";
-import { withRetry } from "../../shared/postgres/retry.ts";
+import { type RetriedQuery, retriedQuery, withRetry } from "../../shared/postgres/retry.ts";
 import type { Ingestion, Progress } from "./ingestion.ts";
 import { type IngestionRow, ingestionOf } from "./rows.ts";
 import type {
@@ -61,9 +61,12 @@ function progressValues(progress: Progress): unknown[] {
 /** The table rag_ingestions. */
 export class PostgresJobStore implements JobStore {
   readonly #postgres: Postgres;
+  /** Every statement here may be repeated. */
+  readonly #query: RetriedQuery;
 
   constructor(postgres: Postgres) {
     this.#postgres = postgres;
+    this.#query = retriedQuery(postgres);
   }
 
   async create(job: NewJob, signal?: AbortSignal): Promise<string | undefined> {
@@ -309,15 +312,5 @@ export class PostgresJobStore implements JobStore {
     const [row] = await this.#query<{ cancel_requested: boolean }>(text, params, signal);
     if (row === undefined) return "lost";
     return row.cancel_requested ? "cancel_requested" : "ours";
-  }
-
-  /** Every statement here may be repeated. */
-  async #query<T = Record<string, unknown>>(
-    text: string,
-    params: readonly unknown[],
-    signal: AbortSignal | undefined,
-  ): Promise<T[]> {
-    const run = () => this.#postgres.query<T>(text, params, signal);
-    return (await withRetry(run, { signal })).rows;
   }
 }

@@ -1,5 +1,4 @@
-import type { BigIntStats, Dirent } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
+import { type BigIntStats, type Dirent, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { IgnoreRules, patternMatcher } from "../../shared/files/ignore-rules.ts";
 import {
@@ -16,6 +15,8 @@ export interface FileStamp {
   readonly size: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
+  /** As a signed number of 64 bits. */
+  readonly inode: bigint;
 }
 
 export type WalkEvent =
@@ -31,25 +32,18 @@ export interface WalkOptions {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly maxFileBytes: number;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Walks a folder and tells of every file once: to be read, passed over and why, or failed. Paths
- * are relative to the folder, with slashes; the order is that of names by UTF-16 unit, a folder's
- * content standing where the folder stands. Symbolic links are never followed, so that nothing
- * outside the folder is read and no file twice.
+ * are relative to the folder, with slashes, and in the order of `comparePaths`. Symbolic links are
+ * never followed, so that nothing outside the folder is read and no file twice. It holds up its
+ * thread: for threads that read folders.
  */
-export async function* walkRepository(
-  folder: string,
-  options: WalkOptions,
-): AsyncGenerator<WalkEvent> {
-  const { signal } = options;
+export function* walkRepository(folder: string, options: WalkOptions): Generator<WalkEvent> {
   const judge = new Judge(options);
-  const start = await (options.rules ?? IgnoreRules.none).within(folder, "");
-  const pending: Pending[] = await listFolder(folder, "", start);
+  const pending = listFolder(folder, "", options.rules ?? IgnoreRules.none);
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    signal?.throwIfAborted();
     const { path, entry, rules } = next;
     if (entry.isDirectory()) {
       const reason = judge.folder(path, rules);
@@ -58,8 +52,7 @@ export async function* walkRepository(
         continue;
       }
       try {
-        const content = await listFolder(folder, path, await rules.within(folder, path));
-        for (const child of content) pending.push(child);
+        for (const child of listFolder(folder, path, rules)) pending.push(child);
       } catch (error) {
         yield { kind: "failed", path, error };
       }
@@ -67,7 +60,7 @@ export async function* walkRepository(
     }
     const reason = judge.file(path, entry, rules);
     yield reason === undefined
-      ? await examine(folder, path, options.maxFileBytes)
+      ? examine(folder, path, options.maxFileBytes)
       : { kind: "skipped", path, reason };
   }
 }
@@ -79,14 +72,34 @@ interface Pending {
 }
 
 /** Last first: the walk takes from the end. */
-async function listFolder(top: string, path: string, rules: IgnoreRules): Promise<Pending[]> {
-  const entries = await readdir(join(top, path), { withFileTypes: true });
-  entries.sort((a, b) => (a.name < b.name ? 1 : -1));
-  return entries.map((entry) => ({
-    path: path === "" ? entry.name : `${path}/${entry.name}`,
-    entry,
-    rules,
-  }));
+function listFolder(top: string, folder: string, above: IgnoreRules): Pending[] {
+  const entries = readdirSync(join(top, folder), { withFileTypes: true });
+  const rules = above.within(top, folder, new Set(entries.map(({ name }) => name)));
+  // With a folder's slash, names are in the order of the paths below them.
+  const key = (entry: Dirent) => (entry.isDirectory() ? `${entry.name}/` : entry.name);
+  return entries
+    .map((entry) => ({ entry, key: key(entry) }))
+    .sort((a, b) => comparePaths(b.key, a.key))
+    .map(({ entry }) => ({
+      path: folder === "" ? entry.name : `${folder}/${entry.name}`,
+      entry,
+      rules,
+    }));
+}
+
+/** The order of the paths' bytes in UTF-8, as a database with collation "C" has it. */
+export function comparePaths(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at++) {
+    const [unitA, unitB] = [a.charCodeAt(at), b.charCodeAt(at)];
+    if (unitA !== unitB) return byteOrder(unitA) - byteOrder(unitB);
+  }
+  return a.length - b.length;
+}
+
+/** Surrogates stand for what comes after all other UTF-16 units. */
+function byteOrder(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 /** Decides by name and kind, before a file is touched. */
@@ -117,10 +130,10 @@ class Judge {
   }
 }
 
-async function examine(top: string, path: string, maxFileBytes: number): Promise<WalkEvent> {
+function examine(top: string, path: string, maxFileBytes: number): WalkEvent {
   let stat: BigIntStats;
   try {
-    stat = await lstat(join(top, path), { bigint: true });
+    stat = lstatSync(join(top, path), { bigint: true });
   } catch (error) {
     return { kind: "failed", path, error };
   }
@@ -131,7 +144,13 @@ async function examine(top: string, path: string, maxFileBytes: number): Promise
 }
 
 export function stampOf(stat: BigIntStats): FileStamp {
-  return { size: stat.size, mtimeNs: stat.mtimeNs, ctimeNs: stat.ctimeNs };
+  const { size, mtimeNs, ctimeNs, ino } = stat;
+  return { size, mtimeNs, ctimeNs, inode: BigInt.asIntN(64, ino) };
+}
+
+/** A stamp as one word, to be compared. */
+export function stampText({ size, mtimeNs, ctimeNs, inode }: FileStamp): string {
+  return `${size} ${mtimeNs} ${ctimeNs} ${inode}`;
 }
 
 /** Whether the caller's own patterns leave this path out, so that what is known of it stays. */

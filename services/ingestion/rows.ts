@@ -7,7 +7,7 @@ import type {
   SkippedFile,
 } from "./ingestion.ts";
 import type { FileStamp } from "./repository-walk.ts";
-import type { IngestedFile, KnownFile } from "./store.ts";
+import type { IngestedFile, KnownFile, ListedFile } from "./store.ts";
 
 /** A row of rag_ingestions, counts as numbers. */
 export interface IngestionRow {
@@ -71,6 +71,7 @@ export interface FileRow {
   readonly size_bytes: string | null;
   readonly mtime_ns: string | null;
   readonly ctime_ns: string | null;
+  readonly inode: string | null;
   readonly recipe: string;
   readonly skipped: string | null;
   readonly chunk_count: number;
@@ -91,9 +92,40 @@ export function knownFileOf(row: FileRow): KnownFile {
   };
 }
 
-function stampOf({ size_bytes, mtime_ns, ctime_ns }: FileRow): FileStamp | undefined {
-  if (size_bytes === null || mtime_ns === null || ctime_ns === null) return undefined;
-  return { size: BigInt(size_bytes), mtimeNs: BigInt(mtime_ns), ctimeNs: BigInt(ctime_ns) };
+function stampOf({ size_bytes, mtime_ns, ctime_ns, inode }: FileRow): FileStamp | undefined {
+  if (size_bytes === null || mtime_ns === null || ctime_ns === null || inode === null) {
+    return undefined;
+  }
+  return {
+    size: BigInt(size_bytes),
+    mtimeNs: BigInt(mtime_ns),
+    ctimeNs: BigInt(ctime_ns),
+    inode: BigInt(inode),
+  };
+}
+
+/** What an ingestion asks of every file of a row. */
+export interface ListedRow {
+  readonly path: string;
+  readonly stamp: string | null;
+  readonly is_current: boolean;
+  readonly pushed: boolean;
+  readonly skipped: string | null;
+  readonly chunk_count: number;
+  readonly own_count: number | null;
+}
+
+export function listedFileOf(row: ListedRow): ListedFile {
+  return {
+    path: row.path,
+    stamp: row.stamp ?? undefined,
+    isCurrent: row.is_current,
+    isPushed: row.pushed,
+    skipped: row.skipped ?? undefined,
+    chunkCount: row.chunk_count,
+    ownCount: row.own_count ?? 0,
+    isOwn: row.own_count !== null,
+  };
 }
 
 /** For jsonb_to_recordset: rows that hold lists, which unnest would flatten. */
@@ -107,6 +139,7 @@ export function filesAsJson(
       size_bytes: stamp?.size.toString(),
       mtime_ns: stamp?.mtimeNs.toString(),
       ctime_ns: stamp?.ctimeNs.toString(),
+      inode: stamp?.inode.toString(),
       recipe,
       skipped,
       chunk_ids: chunks?.map(({ id }) => id),

@@ -141,6 +141,23 @@ export interface KnownFile {
   readonly storedCount: number;
 }
 
+/** A file that is known, and whether anything of it must be done again. */
+export interface ListedFile {
+  readonly path: string;
+  /** Made by `stampText`; undefined where nothing can be told without reading the file. */
+  readonly stamp: string | undefined;
+  /** Of the recipe that was asked for. */
+  readonly isCurrent: boolean;
+  /** A client sent it. */
+  readonly isPushed: boolean;
+  readonly skipped: string | undefined;
+  readonly chunkCount: number;
+  /** How many of its chunks the ingestion that asks has stored. */
+  readonly ownCount: number;
+  /** The ingestion that asks has written it. */
+  readonly isOwn: boolean;
+}
+
 /** Every id under which chunks of a file may be stored. */
 export interface FileChunks {
   readonly recipe: string;
@@ -173,13 +190,14 @@ export interface FileStore {
   ): Promise<Map<string, KnownFile>>;
   /** How many chunks of the repository should be stored. */
   chunkTotal(key: RepositoryKey, signal?: AbortSignal): Promise<number>;
-  /** Known files of folders, by path, those above `after`. */
-  folderPaths(
+  /** Known files, in the order of `comparePaths`, those above `after`, as an ingestion sees them. */
+  listFiles(
     key: RepositoryKey,
+    asks: { readonly recipe: string; readonly ingestionId: string },
     after: string,
     limit: number,
     signal?: AbortSignal,
-  ): Promise<readonly string[]>;
+  ): Promise<readonly ListedFile[]>;
   /** Of those paths that are known. */
   chunksOf(
     key: RepositoryKey,

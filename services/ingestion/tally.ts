@@ -10,7 +10,7 @@ import { StageClock } from "./stage-clock.ts";
 
 const maxErrors = 100;
 /** Of each reason for which files are passed over. */
-const maxExamples = 5;
+export const maxExamples = 5;
 const maxExampleBytes = 1_024;
 
 /** Counts while an ingestion runs; `snapshot()` is what others see. */
@@ -41,11 +41,12 @@ export class Tally {
     this.chunksDeleted = before.chunksDeleted;
   }
 
-  skip(reason: string, path: string): void {
-    const count = (this.#skipped.get(reason) ?? 0) + 1;
-    this.#skipped.set(reason, count);
-    if (count <= maxExamples && Buffer.byteLength(path) <= maxExampleBytes) {
-      this.#examples.push({ path, reason });
+  /** Counts files that are passed over; some of them are enough for `paths`. */
+  skip(reason: string, paths: readonly string[], count = paths.length): void {
+    const before = this.#skipped.get(reason) ?? 0;
+    this.#skipped.set(reason, before + count);
+    for (const path of paths.slice(0, Math.max(0, maxExamples - before))) {
+      if (Buffer.byteLength(path) <= maxExampleBytes) this.#examples.push({ path, reason });
     }
   }
 
@@ -73,7 +74,7 @@ export class Tally {
       this.fail({ path: file.path, ...end.failure });
       return;
     }
-    if (file.skipped !== undefined) this.skip(file.skipped, file.path);
+    if (file.skipped !== undefined) this.skip(file.skipped, [file.path]);
     this.chunksStored += end.stored;
     this.chunksUnchanged += end.unchanged;
   }

@@ -1,4 +1,4 @@
-import { countTokens as count } from "gpt-tokenizer/encoding/cl100k_base";
+import { WordTokens } from "./word-tokens.ts";
 
 /**
  * The tokenizer takes time by the square of an unbroken run (`aaaa...` of 64 Ki takes seconds), so
@@ -6,8 +6,7 @@ import { countTokens as count } from "gpt-tokenizer/encoding/cl100k_base";
  */
 const windowCharacters = 2_048;
 
-/** Text that looks like a special token (`<|endoftext|>`) is text. */
-const asText = { disallowedSpecial: new Set<string>() };
+const words = new WordTokens();
 
 /**
  * Tokens of a text in the cl100k_base vocabulary. Exact up to 2,048 characters; beyond, at most
@@ -15,11 +14,11 @@ const asText = { disallowedSpecial: new Set<string>() };
  * `limit` and says no more.
  */
 export function countTokens(text: string, limit = Number.POSITIVE_INFINITY): number {
-  if (text.length <= windowCharacters) return count(text, asText);
+  if (text.length <= windowCharacters) return words.count(text);
   let total = 0;
   for (let at = 0; at < text.length && total <= limit; ) {
     const end = windowEnd(text, at);
-    total += count(text.slice(at, end), asText);
+    total += words.count(text.slice(at, end));
     at = end;
   }
   return total;

@@ -58,7 +58,8 @@ export class GrpcPassageStore implements PassageStore {
     const documents = passages.map((passage) => ({
       id: passage.id,
       content: passage.content,
-      vector: { values: [...passage.vector] },
+      // Of what the embedder answered: not copied once more.
+      vector: { values: passage.vector as number[] },
       memoryType: MemoryType.RAG,
       sourceSystem,
       repoId: passage.repoId,

@@ -17,45 +17,45 @@ export interface Checkout {
  * Reads the checkout that a folder belongs to, without running git. Undefined where it is none.
  * Worktrees and submodules, whose `.git` is a file, are followed.
  */
-export async function readCheckout(folder: string): Promise<Checkout | undefined> {
+export function readCheckout(folder: string): Checkout | undefined {
   for (let top = folder; ; top = dirname(top)) {
-    const gitFolder = await gitFolderOf(top);
+    const gitFolder = gitFolderOf(top);
     if (gitFolder !== undefined) {
       return {
-        commit: await readCommit(gitFolder),
-        rules: await rulesAbove(top, folder, gitFolder),
+        commit: readCommit(gitFolder),
+        rules: rulesAbove(top, folder, gitFolder),
       };
     }
     if (dirname(top) === top) return undefined;
   }
 }
 
-async function gitFolderOf(top: string): Promise<string | undefined> {
+function gitFolderOf(top: string): string | undefined {
   const path = join(top, ".git");
-  if ((await read(join(path, "HEAD"))) !== undefined) return path;
-  const pointer = (await read(path))?.match(/^gitdir: (.+)$/m)?.[1];
+  if (read(join(path, "HEAD")) !== undefined) return path;
+  const pointer = read(path)?.match(/^gitdir: (.+)$/m)?.[1];
   return pointer === undefined ? undefined : resolve(top, pointer.trim());
 }
 
-async function readCommit(gitFolder: string): Promise<string | undefined> {
-  let head = (await read(join(gitFolder, "HEAD")))?.trim();
-  const common = (await read(join(gitFolder, "commondir")))?.trim();
+function readCommit(gitFolder: string): string | undefined {
+  let head = read(join(gitFolder, "HEAD"))?.trim();
+  const common = read(join(gitFolder, "commondir"))?.trim();
   const refFolders = common === undefined ? [gitFolder] : [gitFolder, resolve(gitFolder, common)];
   // A symbolic ref names another, which may be symbolic too; git stops at five.
   for (let depth = 0; depth < 5 && head !== undefined; depth++) {
     if (isCommit(head)) return head;
     const name = head.match(/^ref: (refs\/[^\0]+)$/)?.[1];
     if (name === undefined || name.split("/").includes("..")) return undefined;
-    head = await readRef(refFolders, name);
+    head = readRef(refFolders, name);
   }
   return undefined;
 }
 
-async function readRef(folders: readonly string[], name: string): Promise<string | undefined> {
+function readRef(folders: readonly string[], name: string): string | undefined {
   for (const folder of folders) {
-    const loose = (await read(join(folder, name)))?.trim();
+    const loose = read(join(folder, name))?.trim();
     if (loose !== undefined) return loose;
-    const packed = await read(join(folder, "packed-refs"), maxPackedRefsBytes);
+    const packed = read(join(folder, "packed-refs"), maxPackedRefsBytes);
     const line = packed?.split("\n").find((one) => one.endsWith(` ${name}`));
     if (line !== undefined) return line.split(" ", 1)[0];
   }
@@ -67,19 +67,19 @@ function isCommit(text: string): boolean {
 }
 
 /** A folder within a checkout obeys the ignore files above it, rewritten to begin at the folder. */
-async function rulesAbove(top: string, folder: string, gitFolder: string): Promise<IgnoreRules> {
-  let rules = IgnoreRules.none.with("", await readIgnoreFile(join(gitFolder, "info", "exclude")));
+function rulesAbove(top: string, folder: string, gitFolder: string): IgnoreRules {
+  let rules = IgnoreRules.none.with("", readIgnoreFile(join(gitFolder, "info", "exclude")));
   if (top === folder) return rules;
   const steps = relative(top, folder).split(sep);
   for (let depth = 0; depth < steps.length; depth++) {
-    rules = await rules.within(top, steps.slice(0, depth).join("/"));
+    rules = rules.within(top, steps.slice(0, depth).join("/"));
   }
   return rules.below(steps.join("/"));
 }
 
-async function read(path: string, maxBytes = maxRefBytes): Promise<string | undefined> {
+function read(path: string, maxBytes = maxRefBytes): string | undefined {
   try {
-    return (await readRegularFile(path, maxBytes)).bytes.toString("utf8");
+    return readRegularFile(path, maxBytes).bytes.toString("utf8");
   } catch {
     return undefined;
   }

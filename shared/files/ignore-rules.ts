@@ -33,11 +33,14 @@ export class IgnoreRules {
 
   static readonly none = new IgnoreRules([], "");
 
-  /** These rules and those of a folder's own ignore files, which stand at `top`/`folder`. */
-  async within(top: string, folder: string): Promise<IgnoreRules> {
-    const texts = await Promise.all(
-      ignoreFiles.map((name) => readIgnoreFile(join(top, folder, name))),
-    );
+  /**
+   * These rules and those of a folder's own ignore files, which stand at `top`/`folder`; `names` are
+   * the folder's, where they are known.
+   */
+  within(top: string, folder: string, names?: ReadonlySet<string>): IgnoreRules {
+    const texts = ignoreFiles
+      .filter((name) => names === undefined || names.has(name))
+      .map((name) => readIgnoreFile(join(top, folder, name)));
     const given = texts.filter((text) => text !== undefined);
     return this.with(folder, given.length === 0 ? undefined : given.join("\n"));
   }
@@ -66,9 +69,9 @@ export class IgnoreRules {
 }
 
 /** The text of an ignore file; undefined where there is none that can be read. */
-export async function readIgnoreFile(path: string): Promise<string | undefined> {
+export function readIgnoreFile(path: string): string | undefined {
   try {
-    const { bytes } = await readRegularFile(path, maxIgnoreFileBytes);
+    const { bytes } = readRegularFile(path, maxIgnoreFileBytes);
     return bytes.toString("utf8").replace(/^\uFEFF/, "");
   } catch {
     // As git does: an ignore file that cannot be read, or is no regular file, says nothing.

@@ -1,5 +1,4 @@
-import type { BigIntStats } from "node:fs";
-import { constants, type FileHandle, open } from "node:fs/promises";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 
 /** A path that is not a regular file, or no longer one. */
 export class NotRegularFileError extends Error {
@@ -19,27 +18,29 @@ export interface RegularFile {
 /**
  * Reads a file whole. Safe on paths that somebody changes meanwhile: a symbolic link is not
  * followed (ELOOP), a FIFO or device is neither waited for nor read, and never more than
- * `maxBytes` are held. Throws NotRegularFileError, FileTooLargeError or the system's error.
+ * `maxBytes` are held. Throws NotRegularFileError, FileTooLargeError or the system's error. It holds
+ * up its thread, which costs a third of what asking other threads for each step does: for threads
+ * that read folders.
  */
-export async function readRegularFile(path: string, maxBytes: number): Promise<RegularFile> {
+export function readRegularFile(path: string, maxBytes: number): RegularFile {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
-    const stat = await handle.stat({ bigint: true });
+    const stat = fstatSync(file, { bigint: true });
     if (!stat.isFile()) throw new NotRegularFileError("not a regular file");
     if (stat.size > BigInt(maxBytes)) throw new FileTooLargeError("longer than accepted");
-    return { bytes: await readUpTo(handle, Number(stat.size), maxBytes), stat };
+    return { bytes: readUpTo(file, Number(stat.size), maxBytes), stat };
   } finally {
-    await handle.close();
+    closeSync(file);
   }
 }
 
 /** The size is a hint: files grow while they are read, and those of /proc say 0. */
-async function readUpTo(handle: FileHandle, expected: number, maxBytes: number): Promise<Buffer> {
+function readUpTo(file: number, expected: number, maxBytes: number): Buffer {
   let buffer = Buffer.allocUnsafe(Math.min(expected, maxBytes) + 1);
   let length = 0;
   for (;;) {
-    const { bytesRead } = await handle.read(buffer, length, buffer.length - length, null);
+    const bytesRead = readSync(file, buffer, length, buffer.length - length, null);
     if (bytesRead === 0) return buffer.subarray(0, length);
     length += bytesRead;
     if (length > maxBytes) throw new FileTooLargeError("longer than accepted");

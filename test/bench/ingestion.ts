@@ -1,7 +1,8 @@
 /**
  * Measures the ingestion of a real tree: this repository and the Markdown and TypeScript of its
  * installed packages, by processes of their own, with the built-in embedding model:
- * `node test/bench/ingestion.ts [--json] [--files=5000] [--memory=5000,50000] [--only=tree|memory|chunking]`.
+ * `node test/bench/ingestion.ts [--json] [--files=5000] [--memory=5000,50000] [--only=tree|memory|chunking]
+ * [--profile=folder]`.
  *
  * On the PostgreSQL that MAHAVISHNU_TEST_PG_URL names, in a database of its own, else on PGlite.
  * Embedding alone and storing alone do the same work with the same batches in the same run.
@@ -36,6 +37,7 @@ const { values: args } = parseArgs({
     files: { type: "string", default: "5000" },
     memory: { type: "string", default: "5000,50000" },
     only: { type: "string", default: "" },
+    profile: { type: "string", default: "" },
   },
 });
 const root = resolve(import.meta.dirname, "../..");
@@ -68,7 +70,7 @@ async function copyTree(to: string, most: number): Promise<void> {
     [join(root, "node_modules"), ["*.md", "*.ts", "*.mts", "*.cts"]],
   ] as const) {
     const options = { include, exclude: [], maxFileBytes: 2 * 1024 * 1024 };
-    for await (const event of walkRepository(from, options)) {
+    for (const event of walkRepository(from, options)) {
       if (event.kind !== "file" || copied >= most) continue;
       const name = from === root ? event.path : `packages/${event.path}`;
       await mkdir(dirname(join(to, name)), { recursive: true });
@@ -83,7 +85,7 @@ async function chunksOfTree(from: string) {
   let bytes = 0;
   let ms = 0;
   const options = { include: [], exclude: [], maxFileBytes: 2 * 1024 * 1024 };
-  for await (const event of walkRepository(from, options)) {
+  for (const event of walkRepository(from, options)) {
     if (event.kind !== "file") continue;
     const content = await readFile(join(from, event.path));
     const found = textOf({ path: event.path, bytes: content });
@@ -128,13 +130,19 @@ async function measureTree(path: string) {
         content,
         vector: { values: [...(vectors[from + at] ?? [])] },
         memoryType: MemoryType.RAG,
+        sourceSystem: "bench",
+        repoId: "alone",
         dedupScope: `alone-${from + at}`,
         metadata: { file_path: "some/path.ts", start_line: 1, end_line: 100 },
       }));
-      await platform.vectors.upsertDocuments({ model, documents });
+      const { results } = await platform.vectors.upsertDocuments({ model, documents });
+      const refused = results.find(({ error }) => error !== undefined);
+      if (refused !== undefined) throw new Error(refused.error?.message);
     }),
   );
+  const before = await platform.cpuSeconds();
   const first = await ingest(platform, path);
+  const after = await platform.cpuSeconds();
   const second = await ingest(platform, path);
   const chunks = Number(first.progress.chunksStored);
   const perSecond = chunks / first.seconds;
@@ -146,6 +154,16 @@ async function measureTree(path: string) {
     ingestion: perSecond,
     shareOfSlower: perSecond / Math.min(embedding, storing),
     slowest: first.progress.slowest,
+    busySeconds: Object.fromEntries(
+      Object.entries(first.progress.busy).map(([stage, { seconds, nanos }]) => [
+        stage,
+        Number(seconds) + nanos / 1e9,
+      ]),
+    ),
+    // Of the processes that shared the machine while it went on; the database is not among them.
+    cpuSeconds: Object.fromEntries(
+      Object.entries(after).map(([name, seconds]) => [name, seconds - (before[name] ?? 0)]),
+    ),
     firstSeconds: first.seconds,
     secondSeconds: second.seconds,
     secondChanged: Number(second.progress.chunksStored + second.progress.chunksDeleted),
@@ -202,7 +220,12 @@ async function startPlatform() {
   const open = new AsyncDisposableStack();
   const url = await openDatabase(open);
   await migrate({ url, directory: migrationsDirectory, logger: silentLogger() });
-  const base = { MAHAVISHNU_PG_URL: url, MAHAVISHNU_EMBEDDING_PROVIDER: "builtin" };
+  const base = {
+    MAHAVISHNU_PG_URL: url,
+    MAHAVISHNU_EMBEDDING_PROVIDER: "builtin",
+    // The ingestion would meet the texts that were embedded alone.
+    MAHAVISHNU_EMBEDDING_CACHE_MB: "0",
+  };
   const embedding = await startService(open, "embedding", {
     ...base,
     MAHAVISHNU_EMBEDDING_PORT: "0",
@@ -223,6 +246,11 @@ async function startPlatform() {
     vectors: createClient(VectorStoreService, connect(vectors.address)),
     ingestion: createClient(IngestionService, connect(ingestion.address)),
     ingestionPid: ingestion.child.pid,
+    cpuSeconds: async (): Promise<Record<string, number>> => ({
+      embedding: await cpuSecondsOf(embedding.child.pid),
+      "vector-store": await cpuSecondsOf(vectors.child.pid),
+      ingestion: await cpuSecondsOf(ingestion.child.pid),
+    }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
@@ -244,13 +272,28 @@ async function administrate(connectionString: string, statement: string): Promis
   await client.query(statement).finally(() => client.end());
 }
 
+async function cpuSecondsOf(pid: number | undefined): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
+}
+
+/** With `--profile`, each thread leaves a CPU profile when it ends. */
+function profiling(name: string): string[] {
+  if (args.profile === "") return [];
+  return ["--cpu-prof", `--cpu-prof-dir=${join(args.profile, name)}`];
+}
+
 async function startService(
   open: AsyncDisposableStack,
   name: string,
   env: Readonly<Record<string, string>>,
 ): Promise<{ address: string; child: ChildProcess }> {
   const main = join(root, "services", name, "main.ts");
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [...profiling(name), main], {
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });

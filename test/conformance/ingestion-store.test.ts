@@ -2,7 +2,7 @@ import { beforeAll, expect, it } from "vitest";
 import { noProgress, type Progress } from "../../services/ingestion/ingestion.ts";
 import { PostgresFileStore } from "../../services/ingestion/postgres-file-store.ts";
 import { PostgresJobStore } from "../../services/ingestion/postgres-job-store.ts";
-import type { FileStamp } from "../../services/ingestion/repository-walk.ts";
+import { type FileStamp, stampText } from "../../services/ingestion/repository-walk.ts";
 import type {
   FileStore,
   IngestedFile,
@@ -290,7 +290,12 @@ describeEachStore("the store of ingestions", (_, database) => {
     expect(await jobs.lastPath(key("moved"))).toBe("/new");
   });
 
-  const stamp: FileStamp = { size: 5n, mtimeNs: 1_790_000_000_123_456_789n, ctimeNs: 7n };
+  const stamp: FileStamp = {
+    size: 5n,
+    mtimeNs: 1_790_000_000_123_456_789n,
+    ctimeNs: 7n,
+    inode: -1n,
+  };
   const chunks = [
     { id: "c1", startLine: 1, endLine: 4 },
     { id: "c2", startLine: 4, endLine: 9 },
@@ -396,8 +401,18 @@ describeEachStore("the store of ingestions", (_, database) => {
     await complete("sources", ofFolder, await newWriter("sources"));
     const sent = await newWriter("sources", true);
     await complete("sources", [{ ...file, path: "b" }], sent);
-    expect(await files.folderPaths(key("sources"), "", 10)).toEqual(["a", "c", "d"]);
-    expect(await files.folderPaths(key("sources"), "a", 1)).toEqual(["c"]);
+    const asks = { recipe: file.recipe, ingestionId: sent.ingestionId };
+    const ofFiles = { stamp: stampText(stamp), isCurrent: true, chunkCount: 2, skipped: undefined };
+    expect(await files.listFiles(key("sources"), asks, "", 10)).toEqual(
+      paths.map((path) => {
+        const isOwn = path === "b";
+        return { ...ofFiles, path, isPushed: isOwn, isOwn, ownCount: isOwn ? 1 : 0 };
+      }),
+    );
+    const others = { recipe: "another", ingestionId: newId() };
+    expect(await files.listFiles(key("sources"), others, "a", 1)).toMatchObject([
+      { path: "b", isCurrent: false, isOwn: false, ownCount: 0 },
+    ]);
     await files.forget(key("sources"), paths);
     expect([...(await files.knownFiles(key("sources"), paths)).keys()]).toEqual(["b"]);
   });

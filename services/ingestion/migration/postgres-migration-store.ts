@@ -1,5 +1,5 @@
 import type { Postgres } from "../../../shared/postgres/postgres.ts";
-import { withRetry } from "../../../shared/postgres/retry.ts";
+import { type RetriedQuery, retriedQuery } from "../../../shared/postgres/retry.ts";
 import type {
   MigrationEnd,
   MigrationKey,
@@ -29,10 +29,11 @@ interface RunningRow {
 
 /** The table session_buddy_migrations. */
 export class PostgresMigrationStore implements MigrationStore {
-  readonly #postgres: Postgres;
+  /** Every statement here may be repeated. */
+  readonly #query: RetriedQuery;
 
   constructor(postgres: Postgres) {
-    this.#postgres = postgres;
+    this.#query = retriedQuery(postgres);
   }
 
   async open(
@@ -143,16 +144,6 @@ export class PostgresMigrationStore implements MigrationStore {
       [tenant, id, owner.life, message],
       signal,
     );
-  }
-
-  /** Every statement here may be repeated. */
-  async #query<T = Record<string, unknown>>(
-    text: string,
-    params: readonly unknown[],
-    signal: AbortSignal | undefined,
-  ): Promise<T[]> {
-    const run = () => this.#postgres.query<T>(text, params, signal);
-    return (await withRetry(run, { signal })).rows;
   }
 }
 
