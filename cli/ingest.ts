@@ -16,9 +16,6 @@ import {
 
 /** Ingests a folder: once, once without waiting for it, or again whenever it changes. */
 export async function ingest(path: string, options: IngestOptions): Promise<void> {
-  if (options.watch && options.detach) {
-    throw new CallFailure("invalid_argument", "--watch and --detach exclude each other");
-  }
   const folder = resolve(path);
   const request = requestOf(folder, options);
   await withClient(

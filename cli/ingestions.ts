@@ -5,15 +5,12 @@ import {
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { withClient } from "./connection.ts";
 import { exitCodeOf } from "./ingest.ts";
-import { statusName } from "./ingestion-names.ts";
+import { type StatusName, statusName } from "./ingestion-names.ts";
 import { printSummary } from "./ingestion-summary.ts";
 import { ingestionJson } from "./json-reporter.ts";
 import { count, duration, print, printJson, timeOf } from "./output.ts";
 import { createReporter, runIngestion } from "./run-ingestion.ts";
 import { renderTable } from "./table.ts";
-
-export const statusNames = ["pending", "in_progress", "completed", "failed", "cancelled"] as const;
-export type StatusName = (typeof statusNames)[number];
 
 interface CommonOptions {
   readonly tenant?: string;

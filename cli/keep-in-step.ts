@@ -79,8 +79,9 @@ export async function keepInStep(
         return;
       }
       const { progress } = end;
-      const { chunksStored, chunksDeleted, filesFailed } = progress;
-      changes.ran(paths, chunksStored + chunksDeleted + filesFailed > 0n, performance.now());
+      // Not by failures: a file that always fails would make every run look worth its while.
+      const changedAnything = progress.chunksStored + progress.chunksDeleted > 0n;
+      changes.ran(paths, changedAnything, performance.now());
       if (runs++ === 0) {
         reporter.onEnd(progress);
         const words = `Watching ${folder}; Ctrl-C ends it.`;
@@ -113,11 +114,7 @@ async function step(request: IngestRequest, run: RunOptions): Promise<RunEnd | "
     if (other !== undefined) return await afterOther(other, run);
     if (!(error instanceof LostTouchError) && !mayPass(error)) throw error;
     const reason = error instanceof LostTouchError ? error.reason : reasonOf(error);
-    reporter.onNote(
-      "waiting",
-      { reason },
-      `The service does not answer (${reason}); waiting for it.`,
-    );
+    reporter.onNote("waiting", { reason }, `Waiting for the service: ${reason}.`);
     return "again";
   }
 }

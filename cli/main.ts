@@ -4,19 +4,13 @@ import { version } from "../shared/version.ts";
 import { CallFailure } from "./connection.ts";
 import { LostTouchError } from "./follow-ingestion.ts";
 import { health } from "./health.ts";
-import { ingest } from "./ingest.ts";
-import {
-  cancelIngestion,
-  listIngestions,
-  showIngestion,
-  statusNames,
-  watchIngestion,
-} from "./ingestions.ts";
-import { migrateSessionBuddy } from "./migrate.ts";
+import { statusNames } from "./ingestion-names.ts";
 import { exitCodes, note } from "./output.ts";
 import { remember } from "./remember.ts";
-import { deleteRepository } from "./repository.ts";
 import { type MemoryTypeName, memoryTypes, search } from "./search.ts";
+
+// What draws and watches is loaded by those commands alone that do.
+const ingestions = () => import("./ingestions.ts");
 
 const program = new Command("mahavishnu")
   .description("The command line of Mahavishnu Memory: a client of its services like any other.")
@@ -89,7 +83,7 @@ program
     "shared with the chunk before (default: 20)",
     integer(0, 4096),
   )
-  .option("--detach", "start it, print its id and leave")
+  .addOption(new Option("--detach", "start it, print its id and leave").conflicts("watch"))
   .option("--watch", "ingest again whenever something in the folder changes, until Ctrl-C")
   .addOption(reattach())
   .addOption(tenant())
@@ -112,13 +106,13 @@ watching, changed, waiting, elsewhere, and at the end of each ingestion done.
 Exit codes: 0 completed (single files may have failed; they are listed) or detached, 1 failed or
 cancelled by somebody else, 4 lost touch: the ingestion may go on, 130 stopped by Ctrl-C.`,
   )
-  .action(ingest);
+  .action(async (path, options) => (await import("./ingest.ts")).ingest(path, options));
 
-const ingestions = program
+const ingestionsCommand = program
   .command("ingestions")
   .description("list, show, follow and cancel ingestions");
 
-ingestions
+ingestionsCommand
   .command("list", { isDefault: true })
   .description("list ingestions, newest first")
   .option("--repo <id>", "only those of this repository")
@@ -126,29 +120,29 @@ ingestions
   .option("-n, --limit <count>", "at most this many, 1 to 100000", integer(1, 100_000), 20)
   .addOption(tenant())
   .addOption(json())
-  .action(listIngestions);
+  .action(async (options) => (await ingestions()).listIngestions(options));
 
-ingestions
+ingestionsCommand
   .command("show <id>")
   .description("show one ingestion: how far it is, what it stored and what it passed over")
   .addOption(tenant())
   .addOption(json())
-  .action(showIngestion);
+  .action(async (id, options) => (await ingestions()).showIngestion(id, options));
 
-ingestions
+ingestionsCommand
   .command("watch <id>")
   .description("follow an ingestion, whoever began it, until it ends; Ctrl-C leaves it alone")
   .addOption(reattach())
   .addOption(tenant())
   .addOption(jsonLines())
-  .action(watchIngestion);
+  .action(async (id, options) => (await ingestions()).watchIngestion(id, options));
 
-ingestions
+ingestionsCommand
   .command("cancel <id>")
   .description("stop an ingestion after the batch in flight; what is stored stays")
   .addOption(tenant())
   .addOption(json())
-  .action(cancelIngestion);
+  .action(async (id, options) => (await ingestions()).cancelIngestion(id, options));
 
 program
   .command("repository")
@@ -158,7 +152,7 @@ program
   .option("-y, --yes", "do not ask")
   .addOption(tenant())
   .addOption(json())
-  .action(deleteRepository);
+  .action(async (id, options) => (await import("./repository.ts")).deleteRepository(id, options));
 
 program
   .command("migrate")
@@ -171,7 +165,9 @@ program
   .option("--time-zone <name>", "the writer's IANA time zone (default: the bridge's)")
   .addOption(tenant())
   .addOption(json())
-  .action(migrateSessionBuddy);
+  .action(async (path, options) =>
+    (await import("./migrate.ts")).migrateSessionBuddy(path, options),
+  );
 
 program
   .command("health")

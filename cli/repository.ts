@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
-import { CallFailure, withClient } from "./connection.ts";
-import { count, print, printJson } from "./output.ts";
+import { withClient } from "./connection.ts";
+import { count, exitCodes, note, print, printJson } from "./output.ts";
 
 export interface DeleteOptions {
   readonly yes?: boolean;
@@ -11,6 +11,11 @@ export interface DeleteOptions {
 
 /** Removes a repository from the memory: its chunks and its ingestions. */
 export async function deleteRepository(repoId: string, options: DeleteOptions): Promise<void> {
+  if (!options.yes && !process.stdin.isTTY) {
+    note("say --yes to delete without being asked");
+    process.exitCode = exitCodes.usage;
+    return;
+  }
   if (!options.yes && !(await isConfirmed(repoId))) {
     print("Nothing was deleted.");
     return;
@@ -35,9 +40,6 @@ export async function deleteRepository(repoId: string, options: DeleteOptions): 
 }
 
 async function isConfirmed(repoId: string): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    throw new CallFailure("invalid_argument", "say --yes to delete without being asked");
-  }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await terminal.question(`Delete all that is known of ${repoId}? [y/N] `);

@@ -242,7 +242,7 @@ describeEachStore("the command line's ingestions", (_, database) => {
       expect(await shown.exit).toBe(0);
       expect(shown.stdout.join("\n")).toContain("may hold credentials");
       expect(await cli("ingestions", "show", "nobody").exit).toBe(1);
-      expect(await cli("repository", "delete", "repo").exit).toBe(1);
+      expect(await cli("repository", "delete", "repo").exit).toBe(2);
       expect(await json("repository", "delete", "repo", "--yes")).toEqual({
         repo_id: "repo",
         deleted_chunks: fileCount,

@@ -126,7 +126,8 @@ describeEachStore("a repository that is kept in step", (_, database) => {
       const end = Date.now() + 8_000;
       for (let n = 0; Date.now() < end; n++) {
         await scene.plant({ "noise.sqlite": `${n}` });
-        await sleep(100);
+        // Long enough for a run each, if each were worth one.
+        await sleep(700);
       }
       // At once, and after 2 and 4 s.
       expect(runs()).toBeLessThanOrEqual(1 + 4);
