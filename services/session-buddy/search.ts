@@ -13,7 +13,7 @@ import { words } from "./words.ts";
 /** How much the vector part weighs; the text part weighs the rest. As in the vector store. */
 const vectorWeight = 0.6;
 /** So many records are scored one by one; of more, only the best by words and by sketch are. */
-const mostScored = 4_000;
+const mostScored = 8_000;
 const leastNearest = 1_000;
 const breatheEvery = 512;
 

@@ -1,5 +1,6 @@
 import type { Breathe } from "./event-loop.ts";
 import { SignSketch } from "./sign-sketch.ts";
+import { type RowMemory, rowMemory } from "./simd-dot.ts";
 
 const blockRows = 1_024;
 
@@ -29,7 +30,9 @@ export const noSimilarities: Similarities = {
 export class VectorMatrix {
   readonly dimension: number;
   readonly #sketch: SignSketch;
-  readonly #blocks: Float32Array[] = [];
+  readonly #values: RowMemory;
+  /** The one that stands in the memory. */
+  #query: Float32Array | undefined;
   readonly #sketches: Uint32Array[] = [];
   readonly #hashes: (string | undefined)[] = [];
   readonly #rows = new Map<string, number>();
@@ -38,6 +41,7 @@ export class VectorMatrix {
   constructor(dimension: number) {
     this.dimension = dimension;
     this.#sketch = new SignSketch(dimension);
+    this.#values = rowMemory(dimension);
   }
 
   get hashes(): ReadonlyMap<string, unknown> {
@@ -47,13 +51,12 @@ export class VectorMatrix {
   set(hash: string, vector: ArrayLike<number>): void {
     const row = this.#rows.get(hash) ?? this.#free.pop() ?? this.#hashes.length;
     const { words } = this.#sketch;
-    if (row >= this.#blocks.length * blockRows) {
-      this.#blocks.push(new Float32Array(blockRows * this.dimension));
+    if (row >= this.#sketches.length * blockRows) {
       this.#sketches.push(new Uint32Array(blockRows * words));
     }
     const block = Math.floor(row / blockRows);
     const values = scaled(vector);
-    this.#blocks[block]?.set(values, (row % blockRows) * this.dimension);
+    this.#values.write(row, values);
     const sketches = this.#sketches[block];
     if (sketches !== undefined) this.#sketch.write(values, sketches, (row % blockRows) * words);
     this.#hashes[row] = hash;
@@ -74,15 +77,14 @@ export class VectorMatrix {
       size: this.#rows.size,
       get: (hash) => {
         const row = this.#rows.get(hash);
-        return row === undefined ? undefined : this.#similarity(row, query);
+        if (row === undefined) return undefined;
+        // Searches take turns, each with its own query.
+        if (this.#query !== query) this.#values.setQuery(query);
+        this.#query = query;
+        return Math.min(Math.max(this.#values.dot(row), 0), 1);
       },
       nearest: (count, breathe) => this.#nearest(query, count, breathe),
     };
-  }
-
-  #similarity(row: number, query: Float32Array): number {
-    const block = this.#blocks[Math.floor(row / blockRows)] ?? query;
-    return Math.min(Math.max(dot(block, (row % blockRows) * this.dimension, query), 0), 1);
   }
 
   async #nearest(query: Float32Array, count: number, breathe: Breathe): Promise<string[]> {
@@ -120,23 +122,8 @@ function distanceOf(rowsAt: Uint32Array, count: number): number {
 
 function scaled(vector: ArrayLike<number>): Float32Array {
   const copy = Float32Array.from(vector);
-  const length = Math.sqrt(dot(copy, 0, copy));
+  let squares = 0;
+  for (const value of copy) squares += value * value;
+  const length = Math.sqrt(squares);
   return length === 0 ? copy : copy.map((value) => value / length);
-}
-
-/** Four sums side by side, because each addition waits for the one before it. */
-function dot(block: Float32Array, offset: number, query: Float32Array): number {
-  let a = 0;
-  let b = 0;
-  let c = 0;
-  let d = 0;
-  let at = 0;
-  for (; at + 3 < query.length; at += 4) {
-    a += (block[offset + at] as number) * (query[at] as number);
-    b += (block[offset + at + 1] as number) * (query[at + 1] as number);
-    c += (block[offset + at + 2] as number) * (query[at + 2] as number);
-    d += (block[offset + at + 3] as number) * (query[at + 3] as number);
-  }
-  for (; at < query.length; at++) a += (block[offset + at] as number) * (query[at] as number);
-  return a + b + c + d;
 }
