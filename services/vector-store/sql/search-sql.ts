@@ -8,7 +8,6 @@ import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { memoryColumns, type RememberedLeg } from "./known-scope-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import { type TextLeg, textSql } from "./text-search-sql.ts";
@@ -38,14 +37,27 @@ export function searchStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const remembered: RememberedLeg[] = [];
-  const legs = { nearest, words, remembered };
-  const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
-  const minScore = `${parameters.add(query.minScore)}::real`;
-  const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
+  const parts = hitsSql(table, query, { nearest, words }, { scope, inTenant, limit }, parameters);
+  const answer = answerSql(table, query, inTenant, parameters);
   const text = `
 with ${parts},
-sized as (
+${answer.ctes}
+select ${answer.columns}
+from answer m
+order by m.rank desc, m.id`;
+  return { text, parameters };
+}
+
+/** The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. */
+export function answerSql(
+  table: DocumentTable,
+  query: SearchQuery,
+  inTenant: string,
+  parameters: SqlParameters,
+): { readonly ctes: string; readonly columns: string } {
+  const minScore = `${parameters.add(query.minScore)}::real`;
+  const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
+  const ctes = `sized as (
   select m.*, h.rank, h.score, h.vector_score, h.text_score,
     ${documentBytes(table, query.includeVectors)} as bytes
   from hits h cross join lateral (
@@ -56,13 +68,13 @@ sized as (
 ranked as (
   select *, row_number() over by_rank as position, sum(bytes) over by_rank as bytes_so_far
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
-)
-select ${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes${memoryColumns(remembered)}
-from ranked m
-where position = 1 or bytes_so_far <= ${maxBytes}
-order by m.rank desc, m.id`;
-  return { text, parameters };
+),
+answer as (
+  select * from ranked where position = 1 or bytes_so_far <= ${maxBytes}
+)`;
+  const columns = `${documentColumns(table, query.includeVectors)},
+  m.score, m.vector_score, m.text_score, m.bytes`;
+  return { ctes, columns };
 }
 
 /** Which documents are searched, as conditions on the alias `m`, and how many hits are wanted. */
@@ -76,8 +88,6 @@ interface Bounds {
 interface Legs {
   readonly nearest: NearestPlan;
   readonly words: TextLeg | undefined;
-  /** Where those put themselves whose candidates are remembered. */
-  readonly remembered: RememberedLeg[];
 }
 
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
@@ -85,27 +95,23 @@ function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
   legs: Legs,
-  bounds: Bounds,
+  { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
-  const { scope, inTenant, limit } = bounds;
   const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
     new Comparison(table, by.vector, parameters);
-  const wordsOf = (text: string, wanted: string) => {
-    const place = { table: table.name, where: scope, inTenant, wanted };
-    return textSql(required(legs.words), text, place, parameters, legs.remembered);
-  };
+  const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
       const comparison = compare(query);
-      return `${nearestSql(table, comparison, legs.nearest, bounds, { count: query.limit, sql: limit }, parameters, legs.remembered)},
+      return `${nearestSql(table, comparison, legs.nearest, scope, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
 )`;
     }
     case "text":
-      return `${wordsOf(query.text, limit).ctes},
+      return `${textSql(required(legs.words), query.text, place, parameters).ctes},
 hits as materialized (
   select id, text_score as rank, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
@@ -115,9 +121,9 @@ hits as materialized (
       const candidates = `${parameters.add(count)}::int`;
       const comparison = compare(query);
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
-      const words = wordsOf(query.text, candidates);
+      const words = textSql(required(legs.words), query.text, place, parameters);
       return `${words.ctes},
-${nearestSql(table, comparison, legs.nearest, bounds, { count, sql: candidates }, parameters, legs.remembered)},
+${nearestSql(table, comparison, legs.nearest, scope, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
@@ -142,7 +148,7 @@ hits as materialized (
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
-function hybridScore(weight: string): string {
+export function hybridScore(weight: string): string {
   return `(case
     when vector_score is null then text_score
     when text_score is null then vector_score
