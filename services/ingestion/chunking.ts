@@ -14,7 +14,7 @@ export interface Chunk {
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 2;
+export const chunkingRevision = 3;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an

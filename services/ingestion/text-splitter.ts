@@ -118,6 +118,7 @@ class SectionSplitter extends RecursiveCharacterTextSplitter {
 
   /** The library would split between single UTF-16 units, and emoji in two. */
   protected override splitOnSeparator(text: string, separator: string): string[] {
+    if (separator === sentence) return text.split(sentenceEnd);
     if (separator !== "") return super.splitOnSeparator(text, separator);
     // A code point is at most four tokens: such a run always fits.
     const run = Math.max(1, Math.floor(this.chunkSize / 8));
@@ -194,7 +195,11 @@ function trimSpan(text: string, start: number, end: number): Span | undefined {
 /** Statements that begin something new in JavaScript and TypeScript, beyond the library's list. */
 const scriptStarts = ["\nexport ", "\ninterface ", "\ntype ", "\nenum ", "\nasync function "];
 const classMembers = ["\n    public ", "\n    private ", "\n    protected ", "\n    internal "];
-const plainSeparators = ["\n\n", "\n", " ", ""];
+/** Stands for the ends of sentences; the library looks for it to see whether a text has any. */
+const sentence = ". ";
+/** Sentences keep their end, and the space after it begins the next. */
+const sentenceEnd = /(?<=[.!?]["'”’)\]]?)(?= \S)/u;
+const plainSeparators = ["\n\n", "\n", sentence, " ", ""];
 
 const separatorsByFamily = new Map<SplitFamily, readonly string[]>();
 
@@ -214,7 +219,7 @@ function listSeparators(family: SplitFamily): string[] {
     case "script":
       return [...scriptStarts, ...fromLibrary("js")];
     case "markdown":
-      return ["\n# ", ...fromLibrary("markdown")];
+      return ["\n# ", ...fromLibrary("markdown").slice(0, -2), sentence, " ", ""];
     case "java":
       return [...fromLibrary("java").slice(0, 5), ...classMembers, ...fromLibrary("java").slice(5)];
     case "html":
