@@ -1,3 +1,6 @@
+import { definitionsIn } from "./code-parser.ts";
+import { splitCode } from "./code-splitter.ts";
+import { Pace } from "./pace.ts";
 import { Sections } from "./sections.ts";
 import { type SplitOptions, splitText } from "./text-splitter.ts";
 
@@ -21,9 +24,14 @@ export const chunkingRevision = 3;
  * earlier one word for word is left out: the file's first passage stands for both.
  */
 export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
-  const spans = await splitText(text, options);
+  const { family, signal } = options;
+  const definitions = await definitionsIn(text, family, new Pace(signal));
+  const spans =
+    definitions === undefined
+      ? await splitText(text, options)
+      : await splitCode(text, definitions, options);
   const lines = new LineCounter(text);
-  const sections = new Sections(text, options.family);
+  const sections = new Sections(text, family, definitions);
   const chunks = new Map<string, Chunk>();
   for (const { start, end } of spans) {
     const content = text.slice(start, end);
