@@ -1,3 +1,6 @@
+import { definitionsIn } from "./code-parser.ts";
+import { splitCode } from "./code-splitter.ts";
+import { Pace } from "./pace.ts";
 import { Sections } from "./sections.ts";
 import { type SplitOptions, splitText } from "./text-splitter.ts";
 
@@ -14,16 +17,21 @@ export interface Chunk {
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 2;
+export const chunkingRevision = 3;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
  * earlier one word for word is left out: the file's first passage stands for both.
  */
 export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
-  const spans = await splitText(text, options);
+  const { family, signal } = options;
+  const definitions = await definitionsIn(text, family, new Pace(signal));
+  const spans =
+    definitions === undefined
+      ? await splitText(text, options)
+      : await splitCode(text, definitions, options);
   const lines = new LineCounter(text);
-  const sections = new Sections(text, options.family);
+  const sections = new Sections(text, family, definitions);
   const chunks = new Map<string, Chunk>();
   for (const { start, end } of spans) {
     const content = text.slice(start, end);

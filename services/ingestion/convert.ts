@@ -185,6 +185,7 @@ function parsePageToken(token: string): string | undefined {
 export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   const violations = new Violations();
   const { query, repoId, topK, minScore, pathPrefix, language, keepApart, groupByFile } = request;
+  const { passageCharacters } = request;
   violations.require(query.trim() !== "", "query", "is required");
   checkText(violations, "query", query, maxQueryBytes);
   checkText(violations, "repo_id", repoId, maxRepoIdBytes);
@@ -192,6 +193,11 @@ export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
   checkText(violations, "language", language, maxLanguageBytes);
   violations.require(topK >= 0 && topK <= 100, "top_k", "must be 1 to 100");
   violations.require(minScore >= 0 && minScore <= 1, "min_score", "must be 0 to 1");
+  violations.require(
+    passageCharacters === 0 || (passageCharacters >= 200 && passageCharacters <= 100_000),
+    "passage_characters",
+    "must be 200 to 100000",
+  );
   violations.throwIfAny();
   return {
     query,
@@ -202,6 +208,7 @@ export function parseQuestion(request: QueryKnowledgeBaseRequest): Question {
     minScore,
     keepApart,
     groupByFile,
+    passageCharacters,
   };
 }
 

@@ -13,6 +13,7 @@ const question = {
   minScore: 0,
   keepApart: false,
   groupByFile: false,
+  passageCharacters: 0,
 };
 
 function passage(id: string, contentHash: string): Passage {

@@ -7,6 +7,7 @@ import {
   groupByFile,
   mergeNeighbours,
 } from "./passage-groups.ts";
+import { bestParts } from "./passage-parts.ts";
 import type { Embedder, Passage, PassageQuery, PassageStore, Work } from "./ports.ts";
 
 export interface Question {
@@ -22,6 +23,8 @@ export interface Question {
   /** Passages that touch are answered one by one. */
   readonly keepApart: boolean;
   readonly groupByFile: boolean;
+  /** Answer the best parts of passages, of at most so many characters; 0: whole passages. */
+  readonly passageCharacters: number;
 }
 
 /** What was found, by file where that was asked for. */
@@ -60,12 +63,21 @@ export class KnowledgeBase {
    */
   async ask(work: Work, question: Question): Promise<Answer> {
     const embedding = await this.#embed(work, question.query);
-    const { query: text, topK, keepApart, groupByFile: byFile, ...filter } = question;
+    const {
+      query: text,
+      topK,
+      keepApart,
+      groupByFile: byFile,
+      passageCharacters,
+      ...filter
+    } = question;
     for (let limit = Math.min(maxHits, topK * 3); ; limit = Math.min(maxHits, limit * 4)) {
       const hits = await this.#search(work, { ...filter, text, embedding, limit });
       const isAll = hits.length < limit || limit === maxHits;
       const most = byFile ? Number.POSITIVE_INFINITY : topK;
-      const passages = arrange(foldEqual(hits), keepApart, most);
+      const found = foldEqual(hits);
+      const parts = passageCharacters === 0 ? found : bestParts(found, text, passageCharacters);
+      const passages = arrange(parts, keepApart, most);
       if (!byFile) {
         if (passages.length === topK || isAll) return { passages };
         continue;

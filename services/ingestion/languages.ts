@@ -1,11 +1,13 @@
 import { basename, extname } from "node:path/posix";
 
-/** How a text is taken apart; names of separator lists in text-splitter.ts. */
+/** How a text is taken apart: the separator lists in text-splitter.ts, the grammars in grammars.ts. */
 export type SplitFamily =
   | "cpp"
+  | "csharp"
   | "go"
   | "html"
   | "java"
+  | "jvm"
   | "latex"
   | "markdown"
   | "php"
@@ -17,8 +19,11 @@ export type SplitFamily =
   | "rust"
   | "scala"
   | "script"
+  | "shell"
   | "sol"
-  | "swift";
+  | "swift"
+  | "tsx"
+  | "typescript";
 
 /** What a file is written in. */
 export interface Language {
@@ -37,21 +42,22 @@ const languages: readonly (readonly [Language, extensions: string])[] = [
   [{ name: "markdown", family: "markdown", code: false }, "md mdx markdown mdc"],
   [plainText, "txt text"],
   [{ name: "yaml", family: "plain", code: false }, "yaml yml"],
-  [{ name: "typescript", family: "script", code: true }, "ts tsx mts cts"],
+  [{ name: "typescript", family: "tsx", code: true }, "tsx"],
+  [{ name: "typescript", family: "typescript", code: true }, "ts mts cts"],
   [{ name: "javascript", family: "script", code: true }, "js jsx mjs cjs"],
   [{ name: "go", family: "go", code: true }, "go"],
   [{ name: "rust", family: "rust", code: true }, "rs"],
   [{ name: "java", family: "java", code: true }, "java"],
-  [{ name: "kotlin", family: "java", code: true }, "kt kts"],
-  [{ name: "groovy", family: "java", code: true }, "groovy gradle"],
+  [{ name: "kotlin", family: "jvm", code: true }, "kt kts"],
+  [{ name: "groovy", family: "jvm", code: true }, "groovy gradle"],
   [{ name: "c", family: "cpp", code: true }, "c h"],
   [{ name: "cpp", family: "cpp", code: true }, "cpp cc cxx hpp hh hxx ino"],
-  [{ name: "csharp", family: "java", code: true }, "cs"],
+  [{ name: "csharp", family: "csharp", code: true }, "cs"],
   [{ name: "ruby", family: "ruby", code: true }, "rb rake gemspec"],
   [{ name: "php", family: "php", code: true }, "php"],
   [{ name: "swift", family: "swift", code: true }, "swift"],
   [{ name: "scala", family: "scala", code: true }, "scala sc"],
-  [{ name: "shell", family: "plain", code: true }, "sh bash zsh fish"],
+  [{ name: "shell", family: "shell", code: true }, "sh bash zsh fish"],
   [{ name: "powershell", family: "plain", code: true }, "ps1 psm1"],
   [{ name: "sql", family: "plain", code: true }, "sql"],
   [{ name: "protobuf", family: "proto", code: true }, "proto"],
@@ -64,7 +70,7 @@ const languages: readonly (readonly [Language, extensions: string])[] = [
   [{ name: "erlang", family: "plain", code: true }, "erl hrl"],
   [{ name: "haskell", family: "plain", code: true }, "hs"],
   [{ name: "clojure", family: "plain", code: true }, "clj cljs cljc edn"],
-  [{ name: "dart", family: "java", code: true }, "dart"],
+  [{ name: "dart", family: "jvm", code: true }, "dart"],
   [{ name: "zig", family: "plain", code: true }, "zig"],
   [{ name: "nix", family: "plain", code: true }, "nix"],
   [{ name: "terraform", family: "plain", code: true }, "tf hcl"],

@@ -10,7 +10,7 @@ export interface AnsweredPassage extends Passage {
 
 /** As it is found, to be answered. */
 export function alone(hit: Passage): AnsweredPassage {
-  return { ...hit, memoryIds: [hit.id], lastIndex: hit.index };
+  return { ...hit, memoryIds: [hit.id], lastIndex: hit.lastIndex ?? hit.index };
 }
 
 /** What was found in one file. */
@@ -110,7 +110,7 @@ function join(a: AnsweredPassage, b: AnsweredPassage): AnsweredPassage {
     section: first.section,
     index: first.index,
     lastIndex: Math.max(first.lastIndex, second.lastIndex),
-    memoryIds: [...first.memoryIds, ...second.memoryIds],
+    memoryIds: [...new Set([...first.memoryIds, ...second.memoryIds])],
   };
 }
 

@@ -107,6 +107,8 @@ export interface Passage {
   readonly language: string;
   /** Which of its file's passages it is, from 0; -1 where that is not known. */
   readonly index: number;
+  /** Where it stands for several: which of them is the last. */
+  readonly lastIndex?: number;
   /** "" where it stands under nothing with a name. */
   readonly section: string;
   /** "" where none is known. */

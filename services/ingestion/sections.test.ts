@@ -22,36 +22,10 @@ describe("Sections", () => {
     expect(pathAt(markdown, "markdown", word)).toBe(path);
   });
 
-  it("knows the classes and functions of scripts", () => {
-    const script = `import x from "y";
-export class Cache<T> extends Base {
-  #size = 0;
-
-  async get(key: string): Promise<T> {
-    if (this.#size > 0) {
-      return inner;
-    }
-  }
-}
-
-export const helper = async (a: number) => {
-  one();
-};
-const plain = 5;
-`;
-    expect(pathAt(script, "script", "import")).toBe("");
-    expect(pathAt(script, "script", "#size = 0")).toBe("Cache");
-    expect(pathAt(script, "script", "inner")).toBe("Cache > get");
-    expect(pathAt(script, "script", "one()")).toBe("helper");
-    expect(pathAt(script, "script", "plain")).toBe("");
-  });
-
   it.each([
-    ["python", "class A:\n    def f(self):\n        inner\n", "A > f"],
-    ["go", "package m\n\nfunc (s *Server) Serve() {\n\tinner\n}\n", "Serve"],
-    ["rust", "impl Cache {\n    pub fn get(&self) {\n        inner\n    }\n}\n", "Cache > get"],
-    ["java", "public final class A {\n  enum B {\n    inner\n  }\n}\n", "A > B"],
-    ["ruby", "module M\n  class C\n    def run!\n      inner\n", "M > C > run!"],
+    ["jvm", "data class A {\n  object B {\n    inner\n  }\n}\n", "A > B"],
+    ["scala", "trait M {\n  def run() = {\n    inner\n", "M > run"],
+    ["swift", "public final class C {\n  func get() {\n    inner\n", "C > get"],
     ["proto", "message Outer {\n  message In {\n    inner\n  }\n}\n", "Outer > In"],
     ["plain", "class A\n inner", ""],
   ] as const)("knows the symbols of %s", (family, text, path) => {

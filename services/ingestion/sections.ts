@@ -1,29 +1,13 @@
+import type { Definition } from "./code-parser.ts";
 import type { SplitFamily } from "./languages.ts";
 
-/** What begins a named part, by family: words that stand before a name. */
+/** What begins a named part in languages without a grammar: words that stand before a name. */
 const keywords: Partial<Record<SplitFamily, string>> = {
-  cpp: "class|struct|namespace|union|enum",
-  go: "type",
-  java: "class|interface|enum|record|object|struct|namespace|trait|fun|annotation",
-  php: "class|interface|trait|enum|function|namespace",
+  jvm: "class|interface|enum|record|object|struct|trait|fun|annotation",
   proto: "message|service|enum|rpc",
-  python: "class|def",
-  ruby: "class|module|def",
-  rust: "fn|struct|enum|trait|mod|union|macro_rules!",
   scala: "class|object|trait|enum|def",
-  script: "class|interface|enum|namespace|function\\*?|type",
   sol: "contract|library|interface|struct|function|modifier|event",
   swift: "class|struct|enum|protocol|extension|actor|func",
-};
-
-const more: Partial<Record<SplitFamily, readonly RegExp[]>> = {
-  go: [/^(\s*)func\s+(?:\([^)]{0,200}\)\s*)?(?<name>\w+)/],
-  rust: [/^(\s*)impl\b(?:<[^>]{0,200}>)?\s+(?<name>[\w:<>, ]{1,200}?)\s*(?:where\b|\{|$)/],
-  script: [
-    /^(\s*)(?:export\s+)?(?:const|let|var)\s+(?<name>[\w$]+)[^=]{0,200}=\s*(?:async\s*)?(?:function\b|\(|[\w$]+\s*=>)/,
-    // A method: what looks the same and is none begins with one of these words.
-    /^(\s+)(?:(?:public|private|protected|static|async|override|readonly|get|set)\s+){0,4}(?!(?:if|for|while|switch|catch|function|return|do|else|await|with|super)\b)(?<name>[#*]?[\w$]+)\s*(?:<[^>]{0,100}>)?\([^;]{0,300}\{\s*$/,
-  ],
 };
 
 const maxLineLength = 1_000;
@@ -44,14 +28,16 @@ interface Section {
 
 /**
  * The headings of a Markdown text, or the symbols of code, that hold at each place: `Guide > Setup`,
- * `Cache > get`. Symbols are told by words and indentation, as editors fold, and not by a parser:
- * unusual layouts may be told less well.
+ * `Cache > get`. Symbols are a parser's where there is a grammar for the language; else they are
+ * told by words and indentation, as editors fold, and unusual layouts may be told less well.
  */
 export class Sections {
   readonly #sections: Section[] = [];
 
-  constructor(text: string, family: SplitFamily) {
-    if (family === "markdown") this.#findHeadings(text);
+  /** `definitions`: what a parser has found. */
+  constructor(text: string, family: SplitFamily, definitions?: readonly Definition[]) {
+    if (definitions !== undefined) this.#addDefinitions(definitions, []);
+    else if (family === "markdown") this.#findHeadings(text);
     else this.#findSymbols(text, family);
   }
 
@@ -65,6 +51,16 @@ export class Sections {
       else high = middle;
     }
     return this.#sections[low - 1]?.path ?? "";
+  }
+
+  #addDefinitions(definitions: readonly Definition[], above: readonly string[]): void {
+    for (const { start, end, names, children } of definitions) {
+      const path = [...above, ...names];
+      this.#sections.push({ start, path: pathOf(path) });
+      this.#addDefinitions(children, path);
+      // The line break at its end is still its own.
+      this.#sections.push({ start: end + 1, path: pathOf(above) });
+    }
   }
 
   #findHeadings(text: string): void {
@@ -83,20 +79,20 @@ export class Sections {
   }
 
   #findSymbols(text: string, family: SplitFamily): void {
-    const patterns = patternsOf(family);
-    if (patterns.length === 0) return;
+    const pattern = patternOf(family);
+    if (pattern === undefined) return;
     const open: Open[] = [];
     for (const { line, start } of linesOf(text)) {
       if (line.trim() === "") continue;
-      const found = patterns.map((pattern) => line.match(pattern)).find((match) => match !== null);
       const depth = indentationOf(line);
-      const name = found?.groups?.["name"]?.trim();
+      const name = line.match(pattern)?.groups?.["name"];
       if (name !== undefined) this.#open(open, start, { depth, name });
       else if (!/^\s*[\])}]|^\s*(end|else|elif|except|finally|catch)\b|^\s*[@#/*]/.test(line)) {
         // A statement beside or outside of what was open.
         const before = open.length;
         while ((open.at(-1)?.depth ?? -1) >= depth) open.pop();
-        if (open.length < before) this.#sections.push({ start, path: pathOf(open) });
+        if (open.length < before)
+          this.#sections.push({ start, path: pathOf(open.map((one) => one.name)) });
       }
     }
   }
@@ -104,35 +100,25 @@ export class Sections {
   #open(open: Open[], start: number, one: Open): void {
     while ((open.at(-1)?.depth ?? -1) >= one.depth) open.pop();
     open.push(one);
-    this.#sections.push({ start, path: pathOf(open) });
+    this.#sections.push({ start, path: pathOf(open.map((one) => one.name)) });
   }
 }
 
-function pathOf(open: readonly Open[]): string {
-  return open
-    .map(({ name }) => name)
-    .join(separator)
-    .slice(0, maxPathLength);
+function pathOf(names: readonly string[]): string {
+  return names.join(separator).slice(0, maxPathLength);
 }
 
-const patternsByFamily = new Map<SplitFamily, readonly RegExp[]>();
+const patterns = new Map(
+  Object.entries(keywords).map(([family, words]) => [
+    family,
+    new RegExp(
+      `^(\\s*)(?:[\\w@.()]+\\s+){0,6}(?:${words})\\s+(?<name>[\\w$]+(?:(?:\\.|::)\\w+)*[?!]?)`,
+    ),
+  ]),
+);
 
-function patternsOf(family: SplitFamily): readonly RegExp[] {
-  let patterns = patternsByFamily.get(family);
-  if (patterns === undefined) {
-    const words = keywords[family];
-    const byWord =
-      words === undefined
-        ? []
-        : [
-            new RegExp(
-              `^(\\s*)(?:[\\w@.()]+\\s+){0,6}(?:${words})\\s+(?<name>[\\w$]+(?:(?:\\.|::)\\w+)*[?!]?)`,
-            ),
-          ];
-    patterns = [...byWord, ...(more[family] ?? [])];
-    patternsByFamily.set(family, patterns);
-  }
-  return patterns;
+function patternOf(family: SplitFamily): RegExp | undefined {
+  return patterns.get(family);
 }
 
 function indentationOf(line: string): number {

@@ -1,9 +1,9 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   RecursiveCharacterTextSplitter,
   type SupportedTextSplitterLanguage,
 } from "@langchain/textsplitters";
 import type { SplitFamily } from "./languages.ts";
+import { Pace } from "./pace.ts";
 import { countTokens, softEnd } from "./tokens.ts";
 
 /** A piece of a text: `text.slice(start, end)`. */
@@ -23,20 +23,22 @@ export interface SplitOptions {
 
 /** Longer texts are cut first, so that no single step holds the event loop for long. */
 const sectionCharacters = 65_536;
-/** How long to work before other work gets its turn. */
-const turnMs = 15;
 
 /**
  * Splits a text where its structure does: headings, functions, paragraphs, lines, words, in this
  * order. Spans stand in text order, hold no white space at their end and no blank lines at their
  * beginning, and together hold everything that is not white space. Other work of the process gets
- * its turn at least every 50 ms.
+ * its turn at least every 50 ms. With a range only what is in it is split.
  */
-export async function splitText(text: string, options: SplitOptions): Promise<Span[]> {
+export async function splitText(
+  text: string,
+  options: SplitOptions,
+  range: Span = { start: 0, end: text.length },
+): Promise<Span[]> {
   const pace = new Pace(options.signal);
   const spans: Span[] = [];
-  for (let start = 0; start < text.length; ) {
-    const end = softEnd(text, start, sectionCharacters);
+  for (let { start } = range; start < range.end; ) {
+    const end = Math.min(range.end, softEnd(text, start, sectionCharacters));
     await pace.step();
     const whole = trimSpan(text, start, end);
     if (whole !== undefined && fits(text.slice(whole.start, whole.end), options.chunkSize)) {
@@ -54,27 +56,6 @@ export async function splitText(text: string, options: SplitOptions): Promise<Sp
 /** A token is at least one byte, and a UTF-16 unit at most three. */
 function fits(text: string, chunkSize: number): boolean {
   return text.length * 3 <= chunkSize || countTokens(text, chunkSize) <= chunkSize;
-}
-
-/** Lets others work from time to time. */
-class Pace {
-  #since = performance.now();
-  readonly #signal: AbortSignal | undefined;
-
-  constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
-  }
-
-  due(): boolean {
-    return performance.now() - this.#since > turnMs;
-  }
-
-  async step(): Promise<void> {
-    if (!this.due()) return;
-    await nextTurn();
-    this.#signal?.throwIfAborted();
-    this.#since = performance.now();
-  }
 }
 
 interface Part extends Span {
@@ -118,6 +99,7 @@ class SectionSplitter extends RecursiveCharacterTextSplitter {
 
   /** The library would split between single UTF-16 units, and emoji in two. */
   protected override splitOnSeparator(text: string, separator: string): string[] {
+    if (separator === sentence) return text.split(sentenceEnd);
     if (separator !== "") return super.splitOnSeparator(text, separator);
     // A code point is at most four tokens: such a run always fits.
     const run = Math.max(1, Math.floor(this.chunkSize / 8));
@@ -180,7 +162,7 @@ function halves(text: string, parts: Part[], span: Span): [Part[], Part[]] {
 }
 
 /** Leaves out blank lines at the beginning and white space at the end; indentation stays. */
-function trimSpan(text: string, start: number, end: number): Span | undefined {
+export function trimSpan(text: string, start: number, end: number): Span | undefined {
   const content = text.slice(start, end);
   const length = content.trimEnd().length;
   const indented = content.length - content.trimStart().length;
@@ -194,7 +176,11 @@ function trimSpan(text: string, start: number, end: number): Span | undefined {
 /** Statements that begin something new in JavaScript and TypeScript, beyond the library's list. */
 const scriptStarts = ["\nexport ", "\ninterface ", "\ntype ", "\nenum ", "\nasync function "];
 const classMembers = ["\n    public ", "\n    private ", "\n    protected ", "\n    internal "];
-const plainSeparators = ["\n\n", "\n", " ", ""];
+/** Stands for the ends of sentences; the library looks for it to see whether a text has any. */
+const sentence = ". ";
+/** Sentences keep their end, and the space after it begins the next. */
+const sentenceEnd = /(?<=[.!?]["'”’)\]]?)(?= \S)/u;
+const plainSeparators = ["\n\n", "\n", sentence, " ", ""];
 
 const separatorsByFamily = new Map<SplitFamily, readonly string[]>();
 
@@ -210,12 +196,17 @@ function separatorsOf(family: SplitFamily): string[] {
 function listSeparators(family: SplitFamily): string[] {
   switch (family) {
     case "plain":
+    case "shell":
       return plainSeparators;
     case "script":
+    case "tsx":
+    case "typescript":
       return [...scriptStarts, ...fromLibrary("js")];
     case "markdown":
-      return ["\n# ", ...fromLibrary("markdown")];
+      return ["\n# ", ...fromLibrary("markdown").slice(0, -2), sentence, " ", ""];
+    case "csharp":
     case "java":
+    case "jvm":
       return [...fromLibrary("java").slice(0, 5), ...classMembers, ...fromLibrary("java").slice(5)];
     case "html":
       // The library goes from tags to words at once; lines stand between.

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { retrievalCases } from "../../services/embedding/retrieval-cases.ts";
+import { excerptFolder, readExcerptSet } from "./retrieval/excerpt-set.ts";
 
 /** Documents, and questions that some of them answer. */
 export interface LabelledCorpus {
@@ -23,8 +24,8 @@ export function ownCorpus(): LabelledCorpus {
 
 /** A public set in a folder as its repository has it; the layout tells which one it is. */
 export function readCorpora(folder: string): LabelledCorpus[] {
-  const general = join(folder, "chunking_evaluation/evaluation_framework/general_evaluation_data");
-  if (existsSync(general)) return [chunkingEvaluation(general)];
+  const excerpts = excerptFolder(folder);
+  if (excerpts !== undefined) return [chunkingEvaluation(excerpts)];
   const chats = join(folder, "chats/100K");
   if (existsSync(chats)) {
     return readdirSync(chats)
@@ -38,12 +39,10 @@ const chunkLength = 900;
 
 /** Five long texts, cut at the ends of sentences; a chunk is relevant where it holds a reference. */
 function chunkingEvaluation(folder: string): LabelledCorpus {
+  const { corpora, questions: asked } = readExcerptSet(folder);
   const documents = new Map<string, string>();
   const chunks = new Map<string, { id: string; start: number; end: number }[]>();
-  for (const file of readdirSync(join(folder, "corpora"))) {
-    const corpus = file.replace(/\.md$/, "");
-    // Offsets of the references count code points.
-    const text = [...readFileSync(join(folder, "corpora", file), "utf8")];
+  for (const [corpus, text] of corpora) {
     const list: { id: string; start: number; end: number }[] = [];
     for (let start = 0; start < text.length; ) {
       let end = Math.min(text.length, start + chunkLength);
@@ -55,7 +54,7 @@ function chunkingEvaluation(folder: string): LabelledCorpus {
         }
       }
       const id = `${corpus}-${start}`;
-      const content = text.slice(start, end).join("");
+      const content = text.slice(start, end);
       if (content.trim() !== "") {
         documents.set(id, content);
         list.push({ id, start, end });
@@ -64,20 +63,16 @@ function chunkingEvaluation(folder: string): LabelledCorpus {
     }
     chunks.set(corpus, list);
   }
-  const [, ...rows] = readCsv(readFileSync(join(folder, "questions_df.csv"), "utf8"));
-  const questions = rows
-    .filter((row) => row.length === 3)
-    .map(([question = "", references = "[]", corpus = ""]) => {
-      const ranges = JSON.parse(references) as { start_index: number; end_index: number }[];
-      const relevant = (chunks.get(corpus) ?? []).filter(({ start, end }) =>
-        ranges.some((range) => {
-          const shared = Math.min(end, range.end_index) - Math.max(start, range.start_index);
-          // A reference that ends in the next chunk by a few letters is not held there.
-          return shared >= Math.min(40, range.end_index - range.start_index);
-        }),
-      );
-      return { question, relevant: new Set(relevant.map((one) => one.id)) };
-    });
+  const questions = asked.map(({ question, corpus, excerpts }) => {
+    const relevant = (chunks.get(corpus) ?? []).filter(({ start, end }) =>
+      excerpts.some((excerpt) => {
+        const shared = Math.min(end, excerpt.end) - Math.max(start, excerpt.start);
+        // A reference that ends in the next chunk by a few letters is not held there.
+        return shared >= Math.min(40, excerpt.end - excerpt.start);
+      }),
+    );
+    return { question, relevant: new Set(relevant.map((one) => one.id)) };
+  });
   return { set: "chunking_evaluation", documents, questions };
 }
 
@@ -115,15 +110,4 @@ function numbersOf(value: unknown): number[] {
   if (typeof value === "number") return [value];
   if (typeof value !== "object" || value === null) return [];
   return Object.values(value).flatMap(numbersOf);
-}
-
-function readCsv(text: string): string[][] {
-  const rows: string[][] = [[]];
-  const field = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/gy;
-  for (let match = field.exec(text); match !== null && match[0] !== ""; match = field.exec(text)) {
-    const [, quoted, plain = "", end] = match;
-    rows.at(-1)?.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
-    if (end !== ",") rows.push([]);
-  }
-  return rows.filter((row) => row.length > 0);
 }

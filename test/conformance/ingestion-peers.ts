@@ -37,6 +37,8 @@ export class FakePeers {
   refuses: (text: string) => boolean = () => false;
   /** Documents that the vector store refuses. */
   refusesDocument: (document: Document) => boolean = () => false;
+  /** What of a question's text the search looks for. */
+  words: (text: string) => string = (text) => text;
   /** Session-Buddy's records. */
   readonly bridge = new FakeBridge();
   lastSearch: { mode: SearchMode; filter: Filter | undefined } | undefined;
@@ -126,7 +128,7 @@ export class FakePeers {
           .filter(([key]) => key.startsWith(`${tenant}/`))
           .map(([, document]) => document)
           .filter((document) => filter === undefined || matches(document, filter))
-          .filter(({ content }) => content.includes(text))
+          .filter(({ content }) => content.includes(this.words(text)))
           .sort((a, b) => (a.id < b.id ? -1 : 1))
           .slice(0, limit)
           .map((document) => ({ document, score: 0.5 }));

@@ -293,6 +293,35 @@ describeEachStore("ingestion", (_, database) => {
     expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
   });
 
+  it("answers the parts that match best where that is asked for", async () => {
+    const prose = Array.from({ length: 30 }, (_, n) => `Sentence ${n} of the needle's hay.`);
+    prose[20] = "Here the needle meets a dragon.";
+    await folder.plant({ "a.md": `# Hay\n\n${prose.join("\n")}\n` });
+    await run();
+    const ask = (request: object) =>
+      service.client.queryKnowledgeBase({ query: "needle", repoId: "repo", ...request });
+    peers.words = () => "dragon";
+    const { passages } = await ask({
+      query: "where is the dragon?",
+      passageCharacters: 200,
+      keepApart: true,
+      topK: 2,
+    });
+    expect(passages).toHaveLength(2);
+    expect(passages[0]?.content).toContain("dragon");
+    for (const { content, startLine, endLine, section } of passages) {
+      expect(content.length).toBeLessThanOrEqual(200);
+      const lines = ["# Hay", "", ...prose].slice(startLine - 1, endLine);
+      expect(content).toBe(lines.join("\n"));
+      expect(section).toBe("Hay");
+    }
+    for (const passageCharacters of [-1, 199, 100_001]) {
+      await expect(ask({ passageCharacters })).rejects.toMatchObject({
+        code: Code.InvalidArgument,
+      });
+    }
+  });
+
   it("answers by words alone while embedding is down", async () => {
     await folder.plant({ "a.md": "# Words\n" });
     await run();

@@ -493,6 +493,17 @@ export declare type QueryKnowledgeBaseRequest = Message<"mahavishnu.ingestion.v1
    * @generated from field: bool keep_apart = 8;
    */
   keepApart: boolean;
+
+  /**
+   * Answer the parts of passages that match best instead of whole passages: of at most so many
+   * characters each, 200 to 100,000, cut at the ends of sentences and lines. Lines are those of the
+   * part, the id is its passage's, the score the mean of its passage's and of the share of the
+   * question's information that the part holds; `min_score` is of passages. Parts that touch are one
+   * passage, unless `keep_apart` is set. 0, the default: whole passages.
+   *
+   * @generated from field: int32 passage_characters = 9;
+   */
+  passageCharacters: number;
 };
 
 /**
