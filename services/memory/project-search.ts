@@ -6,6 +6,7 @@ import { type MergedHit, mergeHits } from "./merge.ts";
 import { LeftAloneError } from "./peer-guard.ts";
 import type { CallerFilter, ProjectRegister, Scope } from "./ports.ts";
 import { type RelatedProject, relatedProjects } from "./project.ts";
+import type { ScoredHit } from "./scoring.ts";
 import { failIfNothingCame, type SourceReport, skipped } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import { defaultSearchMs, type SearchAnswer, type UnifiedSearch } from "./unified-search.ts";
@@ -247,12 +248,22 @@ function degraded(report: SourceReport, message: string | undefined): SourceRepo
 }
 
 function relatedOf(
-  { repoId, metadata }: MergedHit,
+  hit: MergedHit,
   byName: ReadonlyMap<string, RelatedProject>,
 ): RelatedProject | undefined {
-  const own = byName.get(repoId);
-  if (own !== undefined) return own;
-  // A workflow may have worked on several; the map stands in order of nearness.
+  const names = projectsOf(hit);
+  // The map stands in order of nearness.
+  return [...byName.values()].find(({ project }) => names.has(project));
+}
+
+/** The projects of all that was folded into the hit; a workflow may have worked on several. */
+function projectsOf(hit: ScoredHit): ReadonlySet<string> {
+  const { repoId, metadata } = hit;
   const repos = Array.isArray(metadata["repos"]) ? metadata["repos"] : [];
-  return [...byName.values()].find(({ project }) => repos.includes(project));
+  const names = new Set<string>([repoId, ...repos.filter((one) => typeof one === "string")]);
+  // Merged twice: within each answer, and those with each other.
+  for (const one of (hit as Partial<MergedHit>).folded ?? []) {
+    if (one !== hit) for (const name of projectsOf(one)) names.add(name);
+  }
+  return names;
 }
