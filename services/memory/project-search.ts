@@ -10,6 +10,7 @@ import type { ScoredHit } from "./scoring.ts";
 import { failIfNothingCame, type SourceReport, skipped } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import { defaultSearchMs, type SearchAnswer, type UnifiedSearch } from "./unified-search.ts";
+import type { EmbeddedQuery } from "./vectors.ts";
 
 export interface ProjectQuestion {
   readonly query: string;
@@ -36,6 +37,11 @@ const mostProjects = 200;
 const mostAsked = 20;
 const askedAtOnce = 4;
 
+/** Asked of one project after the other, and embedded once. */
+interface EmbeddedQuestion extends ProjectQuestion {
+  readonly embedded: EmbeddedQuery;
+}
+
 /** How one source took part, or why it could not. */
 interface Leg {
   readonly hits: readonly MergedHit[];
@@ -46,13 +52,13 @@ interface Leg {
 /** Searches a project and those related to it, in both stores. */
 export class ProjectSearch {
   readonly #register: Pick<ProjectRegister, "groups" | "dependencies">;
-  readonly #search: Pick<UnifiedSearch, "search">;
+  readonly #search: Pick<UnifiedSearch, "search" | "embed">;
   readonly #filterOf: (projects: readonly string[]) => CallerFilter;
   readonly #switches: FeatureSwitches;
 
   constructor(parts: {
     readonly register: Pick<ProjectRegister, "groups" | "dependencies">;
-    readonly search: Pick<UnifiedSearch, "search">;
+    readonly search: Pick<UnifiedSearch, "search" | "embed">;
     /** Memories of any of these projects. */
     readonly filterOf: (projects: readonly string[]) => CallerFilter;
     readonly switches: FeatureSwitches;
@@ -66,10 +72,14 @@ export class ProjectSearch {
   /** Where the relations are not to be had, the project alone is searched, and that is reported. */
   async search(question: ProjectQuestion, given: Call): Promise<ProjectAnswer> {
     const call = { ...given, deadline: given.deadline ?? Date.now() + defaultSearchMs };
-    const { projects, problem } = await this.#related(call, question.project);
+    const [{ projects, problem }, embedded] = await Promise.all([
+      this.#related(call, question.project),
+      this.#search.embed(question.query, call),
+    ]);
+    const asked = { ...question, embedded };
     const [own, theirs] = await Promise.all([
-      this.#searchOwn(call, question, projects),
-      this.#searchSessionBuddy(call, question, projects, problem),
+      this.#searchOwn(call, asked, projects),
+      this.#searchSessionBuddy(call, asked, projects, problem),
     ]);
     failIfNothingCame([own, theirs]);
     const merged = mergeHits(
@@ -123,7 +133,7 @@ export class ProjectSearch {
 
   async #searchOwn(
     call: Call,
-    question: ProjectQuestion,
+    question: EmbeddedQuestion,
     projects: readonly RelatedProject[],
   ): Promise<Leg> {
     const filter = this.#filterOf(projects.map(({ project }) => project));
@@ -132,7 +142,7 @@ export class ProjectSearch {
 
   async #searchSessionBuddy(
     call: Call,
-    question: ProjectQuestion,
+    question: EmbeddedQuestion,
     projects: readonly RelatedProject[],
     problem: { readonly error?: unknown } | undefined,
   ): Promise<Leg> {
@@ -154,7 +164,7 @@ export class ProjectSearch {
 
   async #ask(
     call: Call,
-    { query, limit, minScore }: ProjectQuestion,
+    { query, limit, minScore, embedded }: EmbeddedQuestion,
     source: Source,
     scope: Partial<Scope>,
   ): Promise<Leg> {
@@ -172,6 +182,7 @@ export class ProjectSearch {
           page: undefined,
         },
         call,
+        embedded,
       );
       const report = answer.reports.find((one) => one.source === source);
       if (report === undefined) throw new Error("a search reports on every source");
