@@ -6,9 +6,11 @@ import { type MergedHit, mergeHits } from "./merge.ts";
 import { LeftAloneError } from "./peer-guard.ts";
 import type { CallerFilter, ProjectRegister, Scope } from "./ports.ts";
 import { type RelatedProject, relatedProjects } from "./project.ts";
+import type { ScoredHit } from "./scoring.ts";
 import { failIfNothingCame, type SourceReport, skipped } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import { defaultSearchMs, type SearchAnswer, type UnifiedSearch } from "./unified-search.ts";
+import type { EmbeddedQuery } from "./vectors.ts";
 
 export interface ProjectQuestion {
   readonly query: string;
@@ -35,6 +37,11 @@ const mostProjects = 200;
 const mostAsked = 20;
 const askedAtOnce = 4;
 
+/** Asked of one project after the other, and embedded once. */
+interface EmbeddedQuestion extends ProjectQuestion {
+  readonly embedded: EmbeddedQuery;
+}
+
 /** How one source took part, or why it could not. */
 interface Leg {
   readonly hits: readonly MergedHit[];
@@ -45,13 +52,13 @@ interface Leg {
 /** Searches a project and those related to it, in both stores. */
 export class ProjectSearch {
   readonly #register: Pick<ProjectRegister, "groups" | "dependencies">;
-  readonly #search: Pick<UnifiedSearch, "search">;
+  readonly #search: Pick<UnifiedSearch, "search" | "embed">;
   readonly #filterOf: (projects: readonly string[]) => CallerFilter;
   readonly #switches: FeatureSwitches;
 
   constructor(parts: {
     readonly register: Pick<ProjectRegister, "groups" | "dependencies">;
-    readonly search: Pick<UnifiedSearch, "search">;
+    readonly search: Pick<UnifiedSearch, "search" | "embed">;
     /** Memories of any of these projects. */
     readonly filterOf: (projects: readonly string[]) => CallerFilter;
     readonly switches: FeatureSwitches;
@@ -65,10 +72,14 @@ export class ProjectSearch {
   /** Where the relations are not to be had, the project alone is searched, and that is reported. */
   async search(question: ProjectQuestion, given: Call): Promise<ProjectAnswer> {
     const call = { ...given, deadline: given.deadline ?? Date.now() + defaultSearchMs };
-    const { projects, problem } = await this.#related(call, question.project);
+    const [{ projects, problem }, embedded] = await Promise.all([
+      this.#related(call, question.project),
+      this.#search.embed(question.query, call),
+    ]);
+    const asked = { ...question, embedded };
     const [own, theirs] = await Promise.all([
-      this.#searchOwn(call, question, projects),
-      this.#searchSessionBuddy(call, question, projects, problem),
+      this.#searchOwn(call, asked, projects),
+      this.#searchSessionBuddy(call, asked, projects, problem),
     ]);
     failIfNothingCame([own, theirs]);
     const merged = mergeHits(
@@ -122,7 +133,7 @@ export class ProjectSearch {
 
   async #searchOwn(
     call: Call,
-    question: ProjectQuestion,
+    question: EmbeddedQuestion,
     projects: readonly RelatedProject[],
   ): Promise<Leg> {
     const filter = this.#filterOf(projects.map(({ project }) => project));
@@ -131,7 +142,7 @@ export class ProjectSearch {
 
   async #searchSessionBuddy(
     call: Call,
-    question: ProjectQuestion,
+    question: EmbeddedQuestion,
     projects: readonly RelatedProject[],
     problem: { readonly error?: unknown } | undefined,
   ): Promise<Leg> {
@@ -153,7 +164,7 @@ export class ProjectSearch {
 
   async #ask(
     call: Call,
-    { query, limit, minScore }: ProjectQuestion,
+    { query, limit, minScore, embedded }: EmbeddedQuestion,
     source: Source,
     scope: Partial<Scope>,
   ): Promise<Leg> {
@@ -171,6 +182,7 @@ export class ProjectSearch {
           page: undefined,
         },
         call,
+        embedded,
       );
       const report = answer.reports.find((one) => one.source === source);
       if (report === undefined) throw new Error("a search reports on every source");
@@ -247,12 +259,22 @@ function degraded(report: SourceReport, message: string | undefined): SourceRepo
 }
 
 function relatedOf(
-  { repoId, metadata }: MergedHit,
+  hit: MergedHit,
   byName: ReadonlyMap<string, RelatedProject>,
 ): RelatedProject | undefined {
-  const own = byName.get(repoId);
-  if (own !== undefined) return own;
-  // A workflow may have worked on several; the map stands in order of nearness.
+  const names = projectsOf(hit);
+  // The map stands in order of nearness.
+  return [...byName.values()].find(({ project }) => names.has(project));
+}
+
+/** The projects of all that was folded into the hit; a workflow may have worked on several. */
+function projectsOf(hit: ScoredHit): ReadonlySet<string> {
+  const { repoId, metadata } = hit;
   const repos = Array.isArray(metadata["repos"]) ? metadata["repos"] : [];
-  return [...byName.values()].find(({ project }) => repos.includes(project));
+  const names = new Set<string>([repoId, ...repos.filter((one) => typeof one === "string")]);
+  // Merged twice: within each answer, and those with each other.
+  for (const one of (hit as Partial<MergedHit>).folded ?? []) {
+    if (one !== hit) for (const name of projectsOf(one)) names.add(name);
+  }
+  return names;
 }

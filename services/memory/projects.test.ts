@@ -162,6 +162,16 @@ describe("SearchProjects", () => {
     expect((await ask("api", { limit: 1 })).results).toHaveLength(1);
   });
 
+  it("embeds the query once, however many projects are asked about", async () => {
+    await uses("api", "lib");
+    await suite.client.createProjectGroup({ group: { name: "back", projects: ["api", "jobs"] } });
+    const before = suite.peers.embedCalls;
+    await ask("api");
+    expect(suite.peers.embedCalls - before).toBe(1);
+    expect(suite.peers.bridgeSearches).toHaveLength(3);
+    for (const { vector } of suite.peers.bridgeSearches) expect(vector?.values).toHaveLength(4);
+  });
+
   it("searches the project alone while the bridge is away, and says so", async () => {
     await uses("api", "lib");
     suite.peers.moods.sessionBuddy = "down";

@@ -126,10 +126,11 @@ export class UnifiedSearch {
   /**
    * A source that is down or late is reported and left out. Throws AllSourcesFailedError where
    * every source that was asked failed, InvalidRequestError where the filter is not valid, and
-   * SwitchedOffError where every type that was asked for is switched off.
+   * SwitchedOffError where every type that was asked for is switched off. `given` is what `embed`
+   * resolved to; else the query is embedded.
    */
-  async search(question: SearchQuestion, call: Call): Promise<SearchAnswer> {
-    const totalMs = remainingMs(call, call.deadline === undefined ? defaultSearchMs : Infinity);
+  async search(question: SearchQuestion, call: Call, given?: EmbeddedQuery): Promise<SearchAnswer> {
+    const totalMs = totalMsOf(call);
     const started = performance.now();
     const leftMs = (share: number) => Math.max(1, totalMs * share - (performance.now() - started));
     const { limit, page, minScore } = question;
@@ -140,7 +141,7 @@ export class UnifiedSearch {
     );
     const isAsked = sources.some((source) => skipped.get(source) === undefined);
     const embedded: EmbeddedQuery = isAsked
-      ? await this.#vectors.embedQuery(call, question.query, totalMs * embeddingShare)
+      ? (given ?? (await this.embed(question.query, call)))
       : { vector: undefined, why: "" };
     const pool = poolSize(limit);
     const period = namedPeriod(question.query, now);
@@ -179,6 +180,11 @@ export class UnifiedSearch {
       more: rest.length > limit,
       now,
     };
+  }
+
+  /** The query's vector, for several searches by one. */
+  embed(query: string, call: Call): Promise<EmbeddedQuery> {
+    return this.#vectors.embedQuery(call, query, totalMsOf(call) * embeddingShare);
   }
 
   #ask(source: Source, call: PeerCall, asked: Asked): Promise<SourceAnswer> {
@@ -332,6 +338,10 @@ function mostOf(
     return Math.min(mostHits, (page?.seen ?? 0) + Math.max(count, aged));
   };
   return { postgresql: most(moves || turns), session_buddy: most(moves) };
+}
+
+function totalMsOf(call: Call): number {
+  return remainingMs(call, call.deadline === undefined ? defaultSearchMs : Infinity);
 }
 
 /** A turn's memory says which turn it was stored with. */

@@ -24,6 +24,15 @@ test("compares as the definition of cosine does, clipped to 0..1", () => {
   );
 });
 
+test("two searches that take turns compare with their own vectors", () => {
+  const matrix = new VectorMatrix(3);
+  matrix.set("x", [1, 0, 0]);
+  matrix.set("y", [0, 1, 0]);
+  const [first, second] = [matrix.similarities([2, 0, 0]), matrix.similarities([0, 2, 0])];
+  expect([first.get("x"), second.get("x"), first.get("x")]).toEqual([1, 0, 1]);
+  expect([second.get("y"), first.get("y"), second.get("y")]).toEqual([1, 0, 1]);
+});
+
 test("a removed vector is found no more, and its place is used again", () => {
   const matrix = new VectorMatrix(2);
   for (let at = 0; at < 1_500; at++) matrix.set(String(at), [1, 0]);

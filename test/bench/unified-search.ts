@@ -8,7 +8,7 @@
  * vectors. Alone, a source is asked by its own RPC with the query's vector given, for as many hits
  * as the caller of UnifiedSearch wants; UnifiedSearch embeds the query and merges besides.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -159,12 +159,32 @@ async function round(keep: boolean): Promise<void> {
 for (let n = 0; n < 30; n++) await round(false);
 for (let n = 0; n < searches; n++) await round(true);
 
+/** The processes that a question goes through. */
+const asked = ["memory", "embedding", "session-buddy", "vector-store"];
+/** Milliseconds of the processor that each has taken so far, as Linux tells in hundredths of a second. */
+function processorMs(): number[] {
+  return asked.map((name) => {
+    const stat = readFileSync(`/proc/${bench.platform.process(name).pid}/stat`, "utf8");
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13);
+    return (Number(user) + Number(system)) * 10;
+  });
+}
+
 const loaded: number[] = [];
 let left = Math.max(searches, callers) * 2;
+const questions = left;
+const before = processorMs();
 const caller = async () => {
   while (left-- > 0) loaded.push(await timed(() => unified()));
 };
 await Promise.all(Array.from({ length: callers }, caller));
+const after = processorMs();
+const processor = asked.map((name, at): [string, number] => {
+  return [name, ((after[at] ?? 0) - (before[at] ?? 0)) / questions];
+});
 
 /** A port that takes connections and never says a word. */
 const sockets = new Set<Socket>();
@@ -221,6 +241,7 @@ const figures = {
   unified: { p50: p50("unified"), p99: quantile(times["unified"] ?? [], 0.99) },
   timesTheSlower: p50("unified") / slower,
   loaded: { callers, p50: quantile(loaded, 0.5), p99: quantile(loaded, 0.99) },
+  processorMsOfAQuestion: Object.fromEntries(processor),
   deadBridge: {
     deadlineMs,
     searchesThatWaited: failing.length,
@@ -244,6 +265,7 @@ else {
   console.log(
     `| ${callers} callers, p50 / p99 | ${ms(figures.loaded.p50)} / ${ms(figures.loaded.p99)} |`,
   );
+  for (const [name, took] of processor) console.log(`| processor in ${name} | ${ms(took)} |`);
   const { searchesThatWaited, longestWait, afterwards, timesWithout } = figures.deadBridge;
   console.log(`| dead bridge: searches that waited | ${searchesThatWaited} |`);
   console.log(`| their longest, of ${deadlineMs} ms | ${ms(longestWait)} |`);

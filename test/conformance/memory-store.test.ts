@@ -171,6 +171,36 @@ describeEachStore("memory store", (_kind, database) => {
       expect(await waiting()).toEqual({ insight: 2, embedding: 1 });
     });
 
+    it("ends together with others, each by itself", async () => {
+      const begun = Array.from({ length: 20 }, () => operation());
+      for (const one of begun) await store.begin(tenant, one, { graceMs: longMs });
+      const end = (one: Operation, who = tenant) => {
+        const [document] = one.documents;
+        const ended = { subject: document?.id, deduplicated: false, withoutVector: [] };
+        return store.finish(who, one, ended);
+      };
+      const [first, second, ...rest] = begun as [Operation, Operation, ...Operation[]];
+      const gone = new AbortController();
+      const left = store.finish(
+        tenant,
+        second,
+        { subject: second.documents[0]?.id, deduplicated: false, withoutVector: [] },
+        gone.signal,
+      );
+      gone.abort();
+      const ends = [first, ...rest, operation(), first].map((one) => end(one));
+      await expect(left).rejects.toThrow();
+      // Of another tenant there is no such operation.
+      expect(await end(first, "other")).toBe(false);
+      expect(await Promise.all(ends)).toEqual([
+        ...Array.from({ length: 19 }, () => true),
+        false,
+        expect.any(Boolean),
+      ]);
+      expect(await waiting()).toEqual({});
+      expect(await end(first)).toBe(false);
+    });
+
     it("leaves nothing when it is abandoned, and cannot be abandoned after its end", async () => {
       const spoken = turn();
       const request = key("r1");

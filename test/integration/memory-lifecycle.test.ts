@@ -288,6 +288,47 @@ describeEachStore("the life of a memory", (_kind, database) => {
     expect(repeated.code).toBe(Code.NotFound);
   }, 60_000);
 
+  it("ends with its ttl, unless it is pinned", async () => {
+    const ttl = { seconds: 1n };
+    const answer = (content: string, more: object) =>
+      client.storeMemory({ memory: { content, memoryType: MemoryType.RAG, ...more }, ttl });
+    const { memory } = await answer("A heron waits by the weir.", {});
+    const id = memory?.id ?? "";
+    expect(memory?.expireTime).toBeDefined();
+    await eventually(async () => !(await idsFound("heron weir")).includes(id));
+    expect((await failure(client.getMemory({ id }))).code).toBe(Code.NotFound);
+    const pinned = await store("A stork waits by the weir.", { pinned: true });
+    expect(pinned.expireTime).toBeUndefined();
+    expect(await idsFound("stork weir")).toContain(pinned.id);
+  }, 30_000);
+
+  it("counts less with age where that is asked for, unless it is pinned", async () => {
+    const old = { seconds: BigInt(Math.floor(Date.now() / 1_000) - 90 * 86_400) };
+    const aged = await store("The bittern report, first.", { createTime: old });
+    const kept = await store("The bittern report, again.", { createTime: old, pinned: true });
+    const fresh = await store("The bittern report, now.");
+    const scores = async (more: object) => {
+      const { results } = await client.unifiedSearch({ query: "bittern report", ...more });
+      return new Map(results.map(({ memoryId, score }) => [memoryId, score]));
+    };
+    const plain = await scores({});
+    const byAge = await scores({ recencyHalfLife: { seconds: 30n * 86_400n } });
+    const factor = ({ id }: { id: string }) => (byAge.get(id) ?? 0) / (plain.get(id) ?? 0);
+    // Three half-lives.
+    expect(factor(aged)).toBeCloseTo(1 / 8, 3);
+    expect(factor(kept)).toBe(1);
+    expect(factor(fresh)).toBeCloseTo(1, 3);
+  });
+
+  it("is not deleted by an empty filter", async () => {
+    const { id } = await store("Nobody asked for everything to go.");
+    for (const filter of [undefined, {}, { node: { case: undefined } }]) {
+      const error = await failure(client.deleteMemories({ ...(filter && { filter }) }));
+      expect(error.code).toBe(Code.InvalidArgument);
+    }
+    expect((await client.getMemory({ id })).memory?.id).toBe(id);
+  });
+
   describe("projects", () => {
     it("are related through Session-Buddy, and found in both stores", async () => {
       await client.createProjectGroup({
@@ -346,6 +387,13 @@ describeEachStore("the life of a memory", (_kind, database) => {
             .results[0]?.content,
         ).toBe(insight);
       }
+      const shared = answer.results.find(({ result }) => result?.content === insight);
+      expect(shared?.result?.metadata).toMatchObject({
+        doc_type: "cross_project_workflow",
+        share_type: "dependency_aware",
+        workflow_id: "rotate.7",
+      });
+      expect(shared?.relation).toMatchObject({ sourceProject: "checkout", targetProject: "vault" });
       await peers.stop("sessionBuddy");
       const alone = await client.searchProjects({ query: "payment", project: "checkout" });
       expect(alone.sourceReports.map(({ status }) => status)).toEqual([

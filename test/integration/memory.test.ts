@@ -1,19 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createApp as createEmbedding } from "../../services/embedding/app.ts";
-import { readEmbeddingConfig } from "../../services/embedding/config.ts";
 import {
   eventually,
   type RunningService,
   startService,
 } from "../../services/memory/testing/running-service.ts";
-import { createApp as createSessionBuddy } from "../../services/session-buddy/app.ts";
-import { readSessionBuddyConfig } from "../../services/session-buddy/config.ts";
-import { createApp as createVectorStore } from "../../services/vector-store/app.ts";
-import { readConfig as readVectorStoreConfig } from "../../services/vector-store/config.ts";
 import { InsightDelivery, Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { EmbeddingState } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
@@ -21,8 +12,7 @@ import { Source, SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/sear
 import { WorkflowStatus } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
-import type { App } from "../../shared/process.ts";
+import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
 const { POSTGRESQL, SESSION_BUDDY } = Source;
@@ -32,58 +22,14 @@ const telling = `All rows are in.\n\n★ Insight ─────\n${lesson}\n─
 
 describeEachStore("memory with its real peers", (_kind, database) => {
   const resources = new Resources();
-  const logger = silentLogger();
-  const dataDir = mkdtempSync(join(tmpdir(), "mahavishnu-memory-"));
-  let embedding: App;
-  let sessionBuddy: App;
+  let peers: MemoryPeers;
   let service: RunningService;
   let client: Client<typeof MemoryService>;
 
-  const startEmbedding = (port = "0") =>
-    createEmbedding(
-      readEmbeddingConfig({
-        env: { MAHAVISHNU_EMBEDDING_PORT: port, MAHAVISHNU_EMBEDDING_PROVIDER: "builtin" },
-        file: {},
-      }),
-      { logger },
-    );
-  const startSessionBuddy = (port = "0") =>
-    createSessionBuddy(
-      readSessionBuddyConfig({
-        env: {
-          MAHAVISHNU_SESSION_BUDDY_PORT: port,
-          MAHAVISHNU_DATA_DIR: dataDir,
-          MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
-        },
-        file: {},
-      }),
-      { logger },
-    );
-  const portOf = ({ address }: App) => address.slice(address.lastIndexOf(":") + 1);
-
   beforeAll(async () => {
-    const url = database().url;
-    resources.defer("data folder", () => rmSync(dataDir, { recursive: true, force: true }));
-    embedding = await startEmbedding();
-    resources.defer("embedding", () => embedding[Symbol.asyncDispose]());
-    sessionBuddy = await startSessionBuddy();
-    resources.defer("session-buddy", () => sessionBuddy[Symbol.asyncDispose]());
-    const vectorStore = await createVectorStore(
-      readVectorStoreConfig({
-        env: { MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: url },
-        file: {},
-      }),
-      { logger },
-    );
-    resources.use("vector-store", vectorStore);
-    service = await startService({
-      postgresUrl: url,
-      env: {
-        MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
-        MAHAVISHNU_VECTOR_STORE_ADDRESS: vectorStore.address,
-        MAHAVISHNU_SESSION_BUDDY_ADDRESS: sessionBuddy.address,
-      },
-    });
+    peers = await startMemoryPeers(database().url);
+    resources.use("peers", peers);
+    service = await startService({ postgresUrl: database().url, env: peers.env });
     resources.use("memory", service);
     client = service.client;
   });
@@ -124,15 +70,14 @@ describeEachStore("memory with its real peers", (_kind, database) => {
     });
 
     it("waits while the bridge is away, and arrives once it is back", async () => {
-      const port = portOf(sessionBuddy);
-      await sessionBuddy[Symbol.asyncDispose]();
+      await peers.stop("sessionBuddy");
       const other = "Always close a DuckDB file with a checkpoint, or its log may be lost.";
       const { insights } = await say(`★ Insight ─────\n${other}\n─────`);
       expect(insights).toMatchObject([{ content: other, delivery: InsightDelivery.QUEUED }]);
       const { sourceReports } = await search("checkpoint of a DuckDB file");
       expect(sourceReports.map(({ status }) => status)).toEqual([OK, FAILED]);
       expect(await service.serving()).toBe(true);
-      sessionBuddy = await startSessionBuddy(port);
+      await peers.restart("sessionBuddy");
       await eventually(async () => {
         const { results } = await search("checkpoint of a DuckDB file");
         const found = results.find(({ content }) => content === other);
@@ -142,8 +87,7 @@ describeEachStore("memory with its real peers", (_kind, database) => {
   });
 
   it("stores while embedding is away, finds by words, and brings the vector later", async () => {
-    const port = portOf(embedding);
-    await embedding[Symbol.asyncDispose]();
+    await peers.stop("embedding");
     const content = "The zebra crossing was repainted before the parade.";
     const { memory, embeddingState } = await client.storeMemory({
       memory: { content, memoryType: MemoryType.AGENT, agentId: "agent-2" },
@@ -152,7 +96,7 @@ describeEachStore("memory with its real peers", (_kind, database) => {
     const { results, sourceReports } = await search("zebra parade", { agentId: "agent-2" });
     expect(results.map((one) => one.content)).toEqual([content]);
     expect(sourceReports.map(({ status }) => status)).toEqual([DEGRADED, SKIPPED]);
-    embedding = await startEmbedding(port);
+    await peers.restart("embedding");
     await eventually(async () => {
       const read = await client.getMemory({ id: memory?.id ?? "" });
       return read.embeddingState === EmbeddingState.READY;

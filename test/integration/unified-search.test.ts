@@ -1,17 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createApp as createEmbedding } from "../../services/embedding/app.ts";
-import { readEmbeddingConfig } from "../../services/embedding/config.ts";
 import { eventually, startService } from "../../services/memory/testing/running-service.ts";
 import { failure, fieldsOf } from "../../services/memory/testing/service-suite.ts";
-import { createApp as createSessionBuddy } from "../../services/session-buddy/app.ts";
-import { readSessionBuddyConfig } from "../../services/session-buddy/config.ts";
-import { createApp as createVectorStore } from "../../services/vector-store/app.ts";
-import { readConfig as readVectorStoreConfig } from "../../services/vector-store/config.ts";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import {
@@ -22,9 +13,8 @@ import {
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { Resources } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
-import type { App } from "../../shared/process.ts";
 import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { type MemoryPeers, startMemoryPeers } from "../harness/memory-peers.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
 const { POSTGRESQL, SESSION_BUDDY } = Source;
@@ -35,58 +25,17 @@ const lesson =
 
 describeEachStore("unified search over real stores", (_kind, database) => {
   const resources = new Resources();
-  const logger = silentLogger();
-  const dataDir = mkdtempSync(join(tmpdir(), "mahavishnu-search-"));
-  let embedding: App;
-  let sessionBuddy: App;
+  let peers: MemoryPeers;
   let client: Client<typeof MemoryService>;
   let bridge: Client<typeof SessionBuddyService>;
 
-  const startSessionBuddy = (port = "0") =>
-    createSessionBuddy(
-      readSessionBuddyConfig({
-        env: {
-          MAHAVISHNU_SESSION_BUDDY_PORT: port,
-          MAHAVISHNU_DATA_DIR: dataDir,
-          MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
-        },
-        file: {},
-      }),
-      { logger },
-    );
-
   beforeAll(async () => {
-    const url = database().url;
-    resources.defer("data folder", () => rmSync(dataDir, { recursive: true, force: true }));
-    embedding = await createEmbedding(
-      readEmbeddingConfig({
-        env: { MAHAVISHNU_EMBEDDING_PORT: "0", MAHAVISHNU_EMBEDDING_PROVIDER: "builtin" },
-        file: {},
-      }),
-      { logger },
-    );
-    resources.defer("embedding", () => embedding[Symbol.asyncDispose]());
-    sessionBuddy = await startSessionBuddy();
-    resources.defer("session-buddy", () => sessionBuddy[Symbol.asyncDispose]());
-    const vectorStore = await createVectorStore(
-      readVectorStoreConfig({
-        env: { MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: url },
-        file: {},
-      }),
-      { logger },
-    );
-    resources.use("vector-store", vectorStore);
-    const service = await startService({
-      postgresUrl: url,
-      env: {
-        MAHAVISHNU_EMBEDDING_ADDRESS: embedding.address,
-        MAHAVISHNU_VECTOR_STORE_ADDRESS: vectorStore.address,
-        MAHAVISHNU_SESSION_BUDDY_ADDRESS: sessionBuddy.address,
-      },
-    });
+    peers = await startMemoryPeers(database().url);
+    resources.use("peers", peers);
+    const service = await startService({ postgresUrl: database().url, env: peers.env });
     resources.use("memory", service);
     client = service.client;
-    const transport = createGrpcTransport({ address: sessionBuddy.address });
+    const transport = createGrpcTransport({ address: peers.sessionBuddyAddress });
     resources.defer("bridge", () => transport.close());
     bridge = createClient(SessionBuddyService, transport);
   });
@@ -247,8 +196,7 @@ describeEachStore("unified search over real stores", (_kind, database) => {
 
   describe("a bridge that is gone", () => {
     it("is left alone after three failures, and asked again once it is back", async () => {
-      const port = sessionBuddy.address.slice(sessionBuddy.address.lastIndexOf(":") + 1);
-      await sessionBuddy[Symbol.asyncDispose]();
+      await peers.stop("sessionBuddy");
       const statuses: (SourceStatus | undefined)[] = [];
       for (let times = 0; times < 4; times++) {
         const { results, sourceReports } = await search("walrus");
@@ -256,7 +204,7 @@ describeEachStore("unified search over real stores", (_kind, database) => {
         statuses.push(sourceReports[1]?.status);
       }
       expect(statuses).toEqual([FAILED, FAILED, FAILED, SKIPPED]);
-      sessionBuddy = await startSessionBuddy(port);
+      await peers.restart("sessionBuddy");
       await eventually(async () => (await search("walrus")).sourceReports[1]?.status === OK);
     });
   });

@@ -11,6 +11,7 @@ import type {
   PendingEmbedding,
   RequestKey,
 } from "../store.ts";
+import { OperationEnds } from "./operation-ends.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
 import {
   after,
@@ -30,9 +31,11 @@ type Key = Pick<RequestKey, "method" | "requestId">;
 /** Operations in PostgreSQL. */
 export class PostgresOperationStore implements OperationStore {
   readonly #postgres: Postgres;
+  readonly #ends: OperationEnds;
 
   constructor(postgres: Postgres) {
     this.#postgres = postgres;
+    this.#ends = new OperationEnds(postgres);
   }
 
   async begin(
@@ -74,11 +77,7 @@ export class PostgresOperationStore implements OperationStore {
       withoutVector.length === 0 &&
       (request === undefined || subject === undefined) &&
       (turnId === undefined || movedTo === undefined);
-    if (alone) {
-      return withRetry(() => endOperation(this.#postgres, tenant, operation.id, signal), {
-        signal,
-      });
-    }
+    if (alone) return this.#ends.end(tenant, operation.id, signal);
     const finish = async (tx: Queryable) => {
       if (!(await removeOperation(tx, tenant, operation.id, signal))) return false;
       if (turnId !== undefined && movedTo !== undefined) {
@@ -158,23 +157,6 @@ export class PostgresOperationStore implements OperationStore {
     );
     return rowCount;
   }
-}
-
-/**
- * As removeOperation, by itself and without waiting for the disk. Where the server dies before this
- * is on it, the operation is there again and is completed once more, which does no harm; and
- * whatever is committed after it takes it along to the disk, so that nothing newer can be undone.
- */
-async function endOperation(
-  queryable: Queryable,
-  tenant: string,
-  id: string,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const text = `delete from memory_outbox where tenant = $1 and id = $2
-    and (select set_config('synchronous_commit', 'off', true)) is not null`;
-  const { rowCount } = await queryable.query({ name: "end-operation", text }, [tenant, id], signal);
-  return rowCount > 0;
 }
 
 /** False where the operation is not there any more. */
