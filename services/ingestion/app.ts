@@ -83,7 +83,10 @@ export async function createApp(
   opening.defer("metrics", () => metrics[Symbol.dispose]());
   const stores = { jobs: new PostgresJobStore(postgres), files: new PostgresFileStore(postgres) };
   const events = reportEvents(logger, metrics);
-  const threads = opening.use("folder threads", new FolderThreads(config));
+  const threads = opening.use(
+    "folder threads",
+    new FolderThreads({ maxFileBytes: config.maxFileBytes }),
+  );
   const ingestions = new Ingestions(config, { ...stores, embedder, passages, threads, events });
   opening.use("ingestions", ingestions);
   const converter = opening.use("document converter", new DocumentConverter());

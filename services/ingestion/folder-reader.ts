@@ -68,8 +68,8 @@ const mebibyte = 2 ** 20;
 /** What a thread's heap may hold, and so many times the largest file. */
 const heapMebibytes = 384;
 const heapPerFileByte = 8;
-/** How long files may take to be read and split, and longer for large ones. */
-const planMs = 60_000;
+/** How long files may take to be read and split, and longer where they may be large. */
+const leastPlanMs = 60_000;
 const bytesPerMs = 256;
 
 /** A thread is gone, or had to be ended, with what it was asked. */
@@ -94,11 +94,20 @@ export function stampAt(stamps: BigInt64Array, index: number): FileStamp {
 
 /** Threads that read folders; those that have nothing to do wait for the next one to be asked. */
 export class FolderThreads implements AsyncDisposable {
+  /** How long one request to read and split files may take. */
+  readonly planMs: number;
   readonly #maxFileBytes: number;
   readonly #idle: FolderThread[] = [];
 
-  constructor({ maxFileBytes }: { readonly maxFileBytes: number }) {
+  constructor({
+    maxFileBytes,
+    planMs = leastPlanMs + maxFileBytes / bytesPerMs,
+  }: {
+    readonly maxFileBytes: number;
+    readonly planMs?: number;
+  }) {
     this.#maxFileBytes = maxFileBytes;
+    this.planMs = planMs;
   }
 
   take(): FolderThread {
@@ -280,7 +289,7 @@ export class FolderReader implements Disposable {
       this.#reopening = this.#thread.ask({ kind: "open", order: this.#order });
     }
     await this.#reopening;
-    return await this.#ask({ kind: "plan", files }, planMs + this.#order.maxFileBytes / bytesPerMs);
+    return await this.#ask({ kind: "plan", files }, this.#threads.planMs);
   }
 
   #ask<T extends FolderAnswer>(request: FolderRequest, limitMs?: number): Promise<T> {

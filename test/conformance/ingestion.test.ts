@@ -1,4 +1,4 @@
-import { rename, rm } from "node:fs/promises";
+import { lstat, rename, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -197,6 +197,52 @@ describeEachStore("ingestion", (_, database) => {
     }
     expect(peers.calls).toMatchObject({ upsert, embed });
     expect(peers.documents.size).toBe(Number(first.chunksStored));
+  });
+
+  it("sees a change that keeps size and time, and one in the tick in which it read", async () => {
+    await folder.plant({ "a.md": "# One\n", "b.md": "# Old\n" });
+    const time = new Date(Date.now() - 3_600_000);
+    await utimes(join(folder.path, "a.md"), time, time);
+    await run();
+    await folder.plant({ "a.md": "# Two\n" });
+    await utimes(join(folder.path, "a.md"), time, time);
+    // Another file in its place, as editors save.
+    await folder.plant({ "c.md.new": "# New\n" });
+    await rename(join(folder.path, "c.md.new"), join(folder.path, "b.md"));
+    expect(await run()).toMatchObject({ chunksStored: 2n, chunksDeleted: 2n });
+    expect(peers.storedOf("a.md")).toMatchObject([{ content: "# Two" }]);
+    expect(peers.storedOf("b.md")).toMatchObject([{ content: "# New" }]);
+  });
+
+  it("reads no file again that it knows, and forgets none of them", async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `${n % 3 === 0 ? "d-x/" : "d/"}${n}.md`);
+    await folder.plant(Object.fromEntries(names.map((name) => [name, `# ${name}\n`])));
+    await run();
+    // As if they had been read long ago: without that, they are read once more.
+    const look = database().open();
+    await look.query("update rag_files set file_hash = 'unread' where tenant = $1", [tenant]);
+    for (const name of names) {
+      const { size, mtimeNs, ctimeNs, ino } = await lstat(join(folder.path, name), {
+        bigint: true,
+      });
+      await look.query(
+        `update rag_files set size_bytes = $3, mtime_ns = $4, ctime_ns = $5, inode = $6
+         where tenant = $1 and path = $2`,
+        [tenant, name, size, mtimeNs, ctimeNs, BigInt.asIntN(64, ino)],
+      );
+    }
+    expect(await run()).toMatchObject({
+      filesTotal: 40n,
+      filesDone: 40n,
+      chunksStored: 0n,
+      chunksUnchanged: 40n,
+      chunksDeleted: 0n,
+    });
+    const { rows } = await look.query<{ path: string }>(
+      "select path from rag_files where tenant = $1 and file_hash <> 'unread'",
+      [tenant],
+    );
+    expect(rows).toEqual([]);
   });
 
   it("replaces what changed, keeps what did not, and cleans up what is gone", async () => {
