@@ -3,8 +3,7 @@ import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embed
 import { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { createGrpcTransport } from "../../shared/rpc/client.ts";
-import { startTestPlatform } from "../harness/platform.ts";
-import { postgresMissing, testDatabase } from "../harness/postgres.ts";
+import { startBenchPlatform } from "./platform-on.ts";
 
 /**
  * The whole platform as its own processes and clients of those that storing needs: on the
@@ -12,14 +11,7 @@ import { postgresMissing, testDatabase } from "../harness/postgres.ts";
  */
 export async function openPlatform() {
   await using stack = new AsyncDisposableStack();
-  const real = postgresMissing() === undefined;
-  let postgresUrl: string | undefined;
-  if (real) {
-    const database = await testDatabase("postgres", { migrations: null });
-    stack.defer(() => database.close());
-    postgresUrl = database.url;
-  }
-  const { platform } = stack.use(await startTestPlatform({ postgresUrl }));
+  const { platform, store } = stack.use(await startBenchPlatform());
   const dial = (name: string) =>
     stack.use(createGrpcTransport({ address: platform.address(name), retry: { maxAttempts: 1 } }));
   const memory = createClient(MemoryService, dial("memory"));
@@ -27,7 +19,7 @@ export async function openPlatform() {
   const vectorStore = createClient(VectorStoreService, dial("vector-store"));
   const owned = stack.move();
   return {
-    database: real ? "PostgreSQL" : "PGlite",
+    database: store,
     platform,
     memory,
     embedding,

@@ -17,7 +17,7 @@ import { postgresMissing, testDatabase } from "../harness/postgres.ts";
 import { inTurns, median, quantile, timed } from "./timing.ts";
 import { load, queryVectors } from "./vector-search-data.ts";
 import { tenantsFigures } from "./vector-search-tenants.ts";
-import { startVectorStore } from "./vector-service.ts";
+import { startVectorStore } from "./vector-store-process.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -58,7 +58,7 @@ const raw = new pg.Client(database.url);
 await raw.connect();
 const pool = new pg.Pool({ connectionString: database.url, max: poolSize });
 const profile = args.profile ? ["--cpu-prof", "--cpu-prof-dir=/tmp"] : [];
-const service = await startVectorStore(database.url, profile);
+const service = await startVectorStore(database.url, {}, profile);
 const { client } = service;
 const headers = { "x-mahavishnu-tenant": "bench" };
 const figures: Figure[] = [];
@@ -153,7 +153,7 @@ try {
   }
   report();
 } finally {
-  await service.stop();
+  await service[Symbol.asyncDispose]();
   await pool.end();
   await raw.end();
   await database.close();

@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
+import { createClient, createGrpcTransport } from "../../shared/rpc/client.ts";
 
 /** The vector store in a process of its own, serving. */
 export interface VectorStoreProcess extends AsyncDisposable {
@@ -16,12 +16,14 @@ export interface VectorStoreProcess extends AsyncDisposable {
   memory(): number;
 }
 
+/** `nodeArguments` for a profile of it. */
 export async function startVectorStore(
   url: string,
   env: Readonly<Record<string, string>> = {},
+  nodeArguments: readonly string[] = [],
 ): Promise<VectorStoreProcess> {
   const main = fileURLToPath(new URL("../../services/vector-store/main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [...nodeArguments, main], {
     env: { ...process.env, MAHAVISHNU_PG_URL: url, MAHAVISHNU_VECTOR_STORE_PORT: "0", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -8,25 +8,20 @@
  * would: one prepared statement, vectors as binary parameters, batches as binary arrays. Ratios
  * are what counts, since absolute figures depend on the machine.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import pg from "pg";
-import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import {
   BulkUpsertRequestSchema,
-  VectorStoreService,
+  type VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { contentHash } from "../../shared/hash.ts";
 import { encodeTextArray } from "../../shared/postgres/array-codec.ts";
 import { encodeVector, encodeVectorArray } from "../../shared/postgres/vector-codec.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { postgresMissing, testDatabase } from "../harness/postgres.ts";
+import { startVectorStore } from "./vector-store-process.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -83,22 +78,6 @@ function samples(count: number, prefix: string): Sample[] {
     content: `${prefix}${i} ${prose(random)}`,
     vector: Array.from({ length: 768 }, () => random() - 0.5),
   }));
-}
-
-async function startService(url: string) {
-  const main = fileURLToPath(new URL("../../services/vector-store/main.ts", import.meta.url));
-  const child = spawn(process.execPath, [main], {
-    env: { ...process.env, MAHAVISHNU_PG_URL: url, MAHAVISHNU_VECTOR_STORE_PORT: "0" },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { address, msg } = JSON.parse(line) as { address?: string; msg: string };
-    if (msg === "listening" && address !== undefined) {
-      child.stdout.resume();
-      return { address, child };
-    }
-  }
-  throw new Error("the service did not start");
 }
 
 function rawInsert(client: pg.Client, tenant: string, list: readonly Sample[], oid: number) {
@@ -196,16 +175,10 @@ const database = await testDatabase(kind);
 const raw = new pg.Client(database.url);
 await raw.connect();
 const pool = new pg.Pool({ connectionString: database.url, max: poolSize });
-const { address, child } = await startService(database.url);
-const transport = createGrpcTransport({ address });
-const client = createClient(VectorStoreService, transport);
-const health = createClient(Health, transport);
+const service = await startVectorStore(database.url);
+const { client } = service;
 const results: Result[] = [];
 try {
-  const { SERVING } = HealthCheckResponse_ServingStatus;
-  while ((await health.check({})).status !== SERVING) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
   const { rows: facts } = await raw.query("select to_regtype('vector')::oid::int as oid");
   const oid = Number(facts[0]?.oid);
   const warm = samples(batch * 2, "warm");
@@ -253,11 +226,9 @@ try {
   );
   report();
 } finally {
-  transport.close();
+  await service[Symbol.asyncDispose]();
   await pool.end();
   await raw.end();
-  child.kill("SIGTERM");
-  await once(child, "exit");
   await database.close();
 }
 

@@ -72,8 +72,17 @@ export class IngestionScene implements AsyncDisposable {
   }
 
   /** Another life of the process, under the same address. */
-  async start(): Promise<void> {
-    this.#process = await IngestionProcess.start(this.#env);
+  async start(): Promise<IngestionProcess> {
+    await this.#process?.[Symbol.asyncDispose]();
+    const next = await IngestionProcess.start(this.#env);
+    this.#process = next;
+    return next;
+  }
+
+  /** Another process beside it, under another address. */
+  async startBeside(): Promise<IngestionProcess> {
+    const env = { ...this.#env, MAHAVISHNU_INGESTION_PORT: "0" };
+    return this.#resources.use("beside", await IngestionProcess.start(env));
   }
 
   async plant(files: Readonly<Record<string, string>>): Promise<void> {

@@ -1,18 +1,12 @@
-import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { createApp as createVectorStore } from "../../services/vector-store/app.ts";
-import { readConfig as readVectorStoreConfig } from "../../services/vector-store/config.ts";
 import {
   type IngestionProgress,
   IngestionStatus,
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
-import { Resources, sleep } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
-import { HookedEmbedder } from "../harness/hooked-embedder.ts";
-import { IngestionProcess } from "../harness/ingestion-process.ts";
+import { sleep } from "../../shared/lifecycle.ts";
+import type { IngestionProcess } from "../harness/ingestion-process.ts";
+import { IngestionScene } from "../harness/ingestion-scene.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
 const fileCount = 60;
@@ -21,57 +15,23 @@ const parallelBatches = 2;
 const limit = 120_000;
 
 describeEachStore("ingestion whose processes die", (_, database) => {
-  let resources: Resources;
-  let embedder: HookedEmbedder;
-  let folder: string;
-  let vectorStoreAddress: string;
-  let processes: IngestionProcess[];
+  let scene: IngestionScene;
 
   beforeEach(async () => {
-    resources = new Resources();
     await database().open().query("truncate rag_ingestions, rag_files, memories");
-    const config = readVectorStoreConfig({
-      env: { MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: database().url },
-      file: {},
-    });
-    const logger = silentLogger();
-    vectorStoreAddress = resources.use(
-      "store",
-      await createVectorStore(config, { logger }),
-    ).address;
-    embedder = resources.use("embedder", await HookedEmbedder.start());
-    folder = await realpath(await mkdtemp(join(tmpdir(), "mahavishnu-faults-")));
-    resources.defer("folder", () => rm(folder, { recursive: true, force: true }));
-    processes = [];
-    for (let n = 0; n < fileCount; n++) await plant(`d${n % 7}/${n}.md`, `# File ${n}\n`);
-  });
-  afterEach(async () => {
-    await Promise.all(processes.map((one) => one[Symbol.asyncDispose]()));
-    await resources[Symbol.asyncDispose]();
-  });
-
-  async function plant(path: string, content: string): Promise<void> {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), content);
-  }
-
-  async function start(): Promise<IngestionProcess> {
-    const one = await IngestionProcess.start({
-      MAHAVISHNU_PG_URL: database().url,
-      MAHAVISHNU_EMBEDDING_ADDRESS: embedder.address,
-      MAHAVISHNU_VECTOR_STORE_ADDRESS: vectorStoreAddress,
-      MAHAVISHNU_INGESTION_LEASE_MS: "5000",
+    scene = await IngestionScene.open(database().url, {
       MAHAVISHNU_INGESTION_EMBED_BATCH: String(embedBatch),
       MAHAVISHNU_INGESTION_PARALLEL_BATCHES: String(parallelBatches),
       MAHAVISHNU_INGESTION_PARALLEL_INGESTIONS: "1",
     });
-    processes.push(one);
-    return one;
-  }
+    for (let n = 0; n < fileCount; n++)
+      await scene.plant({ [`d${n % 7}/${n}.md`]: `# File ${n}\n` });
+  });
+  afterEach(() => scene[Symbol.asyncDispose]());
 
   /** Asks for the ingestion, and leaves. */
   async function begin({ client }: IngestionProcess): Promise<string> {
-    const call = client.ingestRepository({ path: folder, repoId: "repo", detached: true });
+    const call = client.ingestRepository({ path: scene.folder, repoId: "repo", detached: true });
     for await (const { progress } of call) {
       if (progress !== undefined) return progress.ingestionId;
     }
@@ -88,23 +48,6 @@ describeEachStore("ingestion whose processes die", (_, database) => {
     return last;
   }
 
-  /** Lets calls pass at a walk, and resolves after so many; then they wait until `release`. */
-  function holdAfter(calls: number) {
-    const reached = Promise.withResolvers<void>();
-    const released = Promise.withResolvers<void>();
-    let seen = 0;
-    embedder.onEmbed = async () => {
-      if (++seen <= calls) return;
-      reached.resolve();
-      await released.promise;
-    };
-    const release = () => {
-      embedder.onEmbed = () => {};
-      released.resolve();
-    };
-    return { reached: reached.promise, release };
-  }
-
   async function expectAllStored(files = fileCount): Promise<void> {
     const { rows } = await database()
       .open()
@@ -115,17 +58,17 @@ describeEachStore("ingestion whose processes die", (_, database) => {
 
   /** Work that was done before a death and done again after it. */
   function repeated(): number {
-    return [...embedder.embedded.values()].reduce((sum, count) => sum + count - 1, 0);
+    return [...scene.embedder.embedded.values()].reduce((sum, count) => sum + count - 1, 0);
   }
 
   it(
     "goes on by itself in another process, and repeats the batches in flight at most",
     async () => {
-      const first = await start();
-      const { reached, release } = holdAfter(5);
+      const first = scene.process;
+      const { reached, release } = scene.holdAfter(5);
       const id = await begin(first);
       await reached;
-      const second = await start();
+      const second = await scene.startBeside();
       await first.end("SIGKILL");
       release();
       expect(await watch(second, id)).toMatchObject({
@@ -145,15 +88,15 @@ describeEachStore("ingestion whose processes die", (_, database) => {
   it(
     "goes on by itself in its next life, however often it dies",
     async () => {
-      let one = await start();
+      let one = scene.process;
       let id = "";
       for (let deaths = 0; deaths < 3; deaths++) {
-        const { reached, release } = holdAfter(3);
+        const { reached, release } = scene.holdAfter(3);
         if (id === "") id = await begin(one);
         await reached;
         await one.end("SIGKILL");
         release();
-        one = await start();
+        one = await scene.start();
       }
       expect(await watch(one, id)).toMatchObject({
         status: IngestionStatus.COMPLETED,
@@ -168,8 +111,8 @@ describeEachStore("ingestion whose processes die", (_, database) => {
   it(
     "hands over without a pause when it is told to stop, and nobody is told of a failure",
     async () => {
-      const first = await start();
-      const { reached, release } = holdAfter(3);
+      const first = scene.process;
+      const { reached, release } = scene.holdAfter(3);
       const id = await begin(first);
       const watching = watch(first, id).catch((error: unknown) => error);
       await reached;
@@ -180,7 +123,7 @@ describeEachStore("ingestion whose processes die", (_, database) => {
         .query("select status, lease_token, lost_holders from rag_ingestions");
       expect(rows).toEqual([{ status: "pending", lease_token: null, lost_holders: 0 }]);
       release();
-      const second = await start();
+      const second = await scene.startBeside();
       expect(await watch(second, id)).toMatchObject({
         status: IngestionStatus.COMPLETED,
         chunksStored: BigInt(fileCount),
@@ -193,20 +136,19 @@ describeEachStore("ingestion whose processes die", (_, database) => {
   it(
     "sets aside a file that kills each process, and completes",
     async () => {
-      await plant("d3/poison.md", "# Poison\n");
-      let victim: IngestionProcess | undefined;
+      await scene.plant({ "d3/poison.md": "# Poison\n" });
+      let victim = scene.process;
       let deaths = 0;
-      embedder.onEmbed = async (texts) => {
+      scene.embedder.onEmbed = async (texts) => {
         if (!texts.some((text) => text.includes("Poison"))) return;
         deaths++;
-        await victim?.end("SIGKILL");
+        await victim.end("SIGKILL");
       };
-      victim = await start();
       const id = await begin(victim);
       let last: IngestionProgress | undefined;
       while (last === undefined) {
         last = await watch(victim, id).catch(() => undefined);
-        if (!victim.isAlive) victim = await start();
+        if (!victim.isAlive) victim = await scene.start();
         else if (last === undefined) await sleep(50);
       }
       expect(last).toMatchObject({
@@ -218,14 +160,14 @@ describeEachStore("ingestion whose processes die", (_, database) => {
       expect(deaths).toBe(3);
       await expectAllStored();
       // It is not tried again until it changes.
-      embedder.onEmbed = () => {};
+      scene.embedder.onEmbed = () => {};
       const again = await watch(victim, await begin(victim));
       expect(again).toMatchObject({
         status: IngestionStatus.COMPLETED,
         chunksStored: 0n,
         filesSkipped: { set_aside: 1n },
       });
-      await plant("d3/poison.md", "# Harmless by now\n");
+      await scene.plant({ "d3/poison.md": "# Harmless by now\n" });
       expect(await watch(victim, await begin(victim))).toMatchObject({ chunksStored: 1n });
     },
     limit,
