@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import type { Filter } from "../../services/vector-store/filter.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
+import { QuantizedVectors } from "../../services/vector-store/quantized-vectors.ts";
 import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
 import { contentHash } from "../../shared/hash.ts";
 import { newId } from "../../shared/ids.ts";
@@ -277,5 +278,17 @@ describeEachStore("scopes that are remembered", (kind, database) => {
       store = new PostgresDocumentStore(postgres, { knownScopes });
       for (let i = 0; i < 3; i++) expect((await search(vectorOf(1))).remembered).toBe(false);
     }
+  });
+
+  test("a scope that turns out to be too large is read once, and left", async () => {
+    const bytes = QuantizedVectors.bytesOf(rows + 1, 768);
+    store = new PostgresDocumentStore(postgres, { knownScopes: { ...options, bytes } });
+    const read: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      expect((await search(vectorOf(1))).remembered).toBe(false);
+      read.push(...asked.filter((text) => text.includes("tsvectorsend")));
+    }
+    // Three pages of 250.
+    expect(read).toHaveLength(3);
   });
 });
