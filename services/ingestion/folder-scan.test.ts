@@ -91,7 +91,10 @@ describe("scanFolder", () => {
       message: "cannot be read",
     } as const;
     const failed = [{ path: "shut", error }];
-    const skipped = { secret: 2, binary: 1 };
+    const skipped = {
+      secret: { count: 2, examples: ["key", "token"] },
+      binary: { count: 1, examples: ["image"] },
+    };
     const found = await scan([page(["a"], { failed, skipped }), page([], { skipped })], []);
     expect(found).toMatchObject({ changed: ["a"], unseen: ["shut"] });
     expect(found.tally.snapshot()).toMatchObject({
