@@ -269,6 +269,23 @@ describeEachStore("scopes that are remembered", (kind, database) => {
     },
   );
 
+  test("more changes than can be looked at are left to the database, until they are read", async () => {
+    await remember();
+    await postgres.query(
+      `insert into memories (tenant, id, content, embedding, memory_type, source_system,
+        content_hash, dedup_scope)
+      select tenant, 'm' || n, 'many ' || n, embedding, memory_type, source_system, 'h' || n, 'many'
+      from memories cross join generate_series(1, 4100) n where tenant = $1 and id = 'd5'`,
+      [tenant],
+    );
+    const { ids } = await search(vectorOf(5), { limit: 3 });
+    expect(ids).toEqual(["d5", "m1", "m10"]);
+    // The first of these makes the memory catch up.
+    await search(vectorOf(6));
+    expect(await search(vectorOf(6), { limit: 1 })).toEqual({ remembered: true, ids: ["d6"] });
+    expect((await changesSince())[0]).toBe(0);
+  });
+
   test("a scope that is too small or too large is left to the database", async () => {
     for (const knownScopes of [
       { ...options, fewest: rows + 1 },

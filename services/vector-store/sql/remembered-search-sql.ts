@@ -3,14 +3,17 @@ import type { ScoringFacts } from "../text-plan.ts";
 import { isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { unseen } from "./known-scope-sql.ts";
+import { recent, unseen } from "./known-scope-sql.ts";
 import { Comparison } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import { answerSql, hybridScore } from "./search-sql.ts";
 import { scoringOf } from "./text-search-sql.ts";
 
-/** More changes than this are not looked at one by one. */
-const mostChanges = 2_000;
+/**
+ * More rows than this are not looked at one by one: those that have changed, and, while a long
+ * transaction is open, those that were written since it began.
+ */
+const mostRecent = 4_000;
 
 /** What the memory of a scope tells of a search. */
 export interface Remembered {
@@ -37,7 +40,8 @@ export interface RememberedText {
  * since: their vectors, and the filter, are what is stored now, and so are the words of what has
  * changed. The best are among them as long as so many as are wanted are better than any other
  * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
- * how many have changed. Both stand in every row; where there is no hit, there is one row without.
+ * how many have changed, `too_many` that they were not all looked at. These stand in every row; where
+ * there is no hit, there is one row without.
  */
 export function rememberedStatement(
   table: DocumentTable,
@@ -56,20 +60,24 @@ export function rememberedStatement(
     query.mode === "hybrid" ? `${parameters.add(hybridCandidates(query.limit))}::int` : limit;
   const answer = answerSql(table, query, inTenant, parameters);
   const text = `
-with changed as materialized (
-  select m.id from ${table.name} m
-  where ${inTenant} and ${unseen(snapshot)}
-  limit ${mostChanges + 1}
+with recent as materialized (
+  select m.id, m.changed_xid from ${table.name} m
+  where ${inTenant} and ${recent(snapshot)}
+  limit ${mostRecent + 1}
+),
+changed as materialized (
+  select id from recent where ${unseen(snapshot)}
 ),
 changes as materialized (
-  select count(*)::int as count from changed
+  select (select count(*) from changed)::int as count,
+    (select count(*) from recent) > ${mostRecent} as too_many
 ),
 named as materialized (
   select given.id, given.text_score, false as is_changed
   from unnest(${parameters.add(remembered.ids)}::text[], ${legs.scores}) given(id, text_score)
   where not exists (select from changed where changed.id = given.id)
   union all
-  select id, null, true from changed where (select count from changes) <= ${mostChanges}
+  select id, null, true from changed where not (select too_many from changes)
 ),
 known as materialized (
   select m.id, m.closeness, m.text_score
@@ -80,12 +88,13 @@ known as materialized (
   ) m
 ),
 verdict as materialized (
-  select (select count from changes) as changed,
-    not ((select count from changes) <= ${mostChanges}${legs.sufficient(wanted)}) as insufficient
+  select changes.count as changed, changes.too_many,
+    changes.too_many or not (true${legs.sufficient(wanted)}) as insufficient
+  from changes
 ),
 ${hitsSql(query, legs, { limit, wanted }, parameters)},
 ${answer.ctes}
-select ${answer.columns}, verdict.changed, verdict.insufficient
+select ${answer.columns}, verdict.changed, verdict.too_many, verdict.insufficient
 from verdict left join answer m on true
 order by m.rank desc, m.id`;
   return { text, parameters };
