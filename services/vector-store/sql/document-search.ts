@@ -8,6 +8,7 @@ import {
   type ScopeSource,
 } from "../known-scopes.ts";
 import { fingerprint } from "../page-token.ts";
+import type { TextRange } from "../passage.ts";
 import { ScopeSizes } from "../scope-sizes.ts";
 import { type Hit, hybridCandidates, type SearchQuery } from "../search.ts";
 import { type NearestPlan, needsScope, planNearest, rememberedCandidates } from "../search-plan.ts";
@@ -44,6 +45,9 @@ interface HitRow extends DocumentRow {
   readonly vector_score: number | null;
   readonly text_score: number | null;
   readonly bytes: number;
+  /** The passage that is nearer than the document, if any; not in a search by words. */
+  readonly range_start?: number | null;
+  readonly range_end?: number | null;
   /** Only where a scope was remembered: documents that had changed since, and whether it did not do. */
   readonly changed?: number;
   readonly insufficient?: boolean;
@@ -114,6 +118,7 @@ export class DocumentSearch implements AsyncDisposable {
       vectorScore: row.vector_score ?? undefined,
       textScore: row.text_score ?? undefined,
       bytes: row.bytes,
+      passage: passageOf(row),
     }));
   }
 
@@ -232,6 +237,10 @@ export class DocumentSearch implements AsyncDisposable {
       },
     };
   }
+}
+
+function passageOf({ range_start: start, range_end: end }: HitRow): TextRange | undefined {
+  return start == null || end == null ? undefined : { start, end };
 }
 
 const scopeKey = ({ table }: StoredCollection, tenant: string) => `${table.name} ${tenant}`;

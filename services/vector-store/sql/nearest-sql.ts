@@ -54,7 +54,8 @@ export class Comparison {
 }
 
 /**
- * CTEs that end in `nearest (id, closeness)`, the nearest of the scope, in no order. `scope` is a
+ * CTEs that end in `nearest_documents (id, closeness)`, the nearest of the scope by the documents'
+ * own vectors, in no order. `scope` is a
  * condition on the table alias `m`.
  *
  * Where an index is asked, its scan is fenced by `offset 0`: no estimate of what the scope leaves
@@ -85,7 +86,7 @@ export function nearestSql(
   if (plan.by === "scan") {
     // PostgreSQL keeps one plan of a statement for tenants of every size, once it looks good.
     const mark = plan.small ? " /* of a small scope */" : "";
-    return `nearest as materialized (${mark}${scan("")}\n)`;
+    return `nearest_documents as materialized (${mark}${scan("")}\n)`;
   }
   if (plan.by === "memory") {
     const leg = new RememberedLeg("vector", plan, parameters);
@@ -111,7 +112,7 @@ approximate as materialized (
     limit ${plan.candidates}
   ) found
 ),
-nearest as materialized (
+nearest_documents as materialized (
   (
     select id, ${comparison.closeness("distance")} as closeness from approximate
     where ${brought} >= ${wanted.sql}
@@ -146,7 +147,7 @@ remembered as materialized (
     offset 0
   ) m
 ),${leg.verdictSql("remembered", wanted)},
-nearest as materialized (
+nearest_documents as materialized (
   (
     select id, score as closeness from remembered
     where ${leg.sufficient}

@@ -1,9 +1,4 @@
-import {
-  defaultVectorWeight,
-  hybridCandidates,
-  type SearchBy,
-  type SearchQuery,
-} from "../search.ts";
+import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "../search.ts";
 import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
@@ -11,6 +6,14 @@ import { filterSql } from "./filter-sql.ts";
 import { memoryColumns, type RememberedLeg } from "./known-scope-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
+import {
+  bestCloseness,
+  bestPassageJoin,
+  matchedColumns,
+  matchedJoin,
+  matchedSql,
+  withPassagesSql,
+} from "./passage-search-sql.ts";
 import { type TextLeg, textSql } from "./text-search-sql.ts";
 
 /**
@@ -40,11 +43,14 @@ export function searchStatement(
   const limit = `${parameters.add(query.limit)}::int`;
   const remembered: RememberedLeg[] = [];
   const legs = { nearest, words, remembered };
-  const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
+  const comparison =
+    query.mode === "text" ? undefined : new Comparison(table, query.vector, parameters);
+  const parts = hitsSql(table, query, legs, comparison, { scope, inTenant, limit }, parameters);
+  const matched = comparison === undefined ? "" : matchedSql(table, comparison, inTenant);
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
   const text = `
-with ${parts},
+with ${parts}${matched},
 sized as (
   select m.*, h.rank, h.score, h.vector_score, h.text_score,
     ${documentBytes(table, query.includeVectors)} as bytes
@@ -58,8 +64,8 @@ ranked as (
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
 )
 select ${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes${memoryColumns(remembered)}
-from ranked m
+  m.score, m.vector_score, m.text_score, m.bytes${comparison === undefined ? "" : matchedColumns}${memoryColumns(remembered)}
+from ranked m ${comparison === undefined ? "" : matchedJoin(comparison)}
 where position = 1 or bytes_so_far <= ${maxBytes}
 order by m.rank desc, m.id`;
   return { text, parameters };
@@ -85,20 +91,22 @@ function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
   legs: Legs,
+  given: Comparison | undefined,
   bounds: Bounds,
   parameters: SqlParameters,
 ): string {
   const { scope, inTenant, limit } = bounds;
-  const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
-    new Comparison(table, by.vector, parameters);
+  const nearestOf = (comparison: Comparison, wanted: { count: number; sql: string }) =>
+    `${nearestSql(table, comparison, legs.nearest, bounds, wanted, parameters, legs.remembered)},
+${withPassagesSql(table, comparison, bounds, wanted.sql)}`;
   const wordsOf = (text: string, wanted: string) => {
     const place = { table: table.name, where: scope, inTenant, wanted };
     return textSql(required(legs.words), text, place, parameters, legs.remembered);
   };
   switch (query.mode) {
     case "vector": {
-      const comparison = compare(query);
-      return `${nearestSql(table, comparison, legs.nearest, bounds, { count: query.limit, sql: limit }, parameters, legs.remembered)},
+      const comparison = required(given);
+      return `${nearestOf(comparison, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
@@ -113,11 +121,11 @@ hits as materialized (
     case "hybrid": {
       const count = hybridCandidates(query.limit);
       const candidates = `${parameters.add(count)}::int`;
-      const comparison = compare(query);
+      const comparison = required(given);
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
       const words = wordsOf(query.text, candidates);
       return `${words.ctes},
-${nearestSql(table, comparison, legs.nearest, bounds, { count, sql: candidates }, parameters, legs.remembered)},
+${nearestOf(comparison, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
@@ -125,11 +133,12 @@ candidate_ids as materialized (
 ),
 parts as materialized (
   select m.id,
-    case when m.embedding is not null then ${comparison.score(comparison.closeness())} end
+    case when m.embedding is not null then ${comparison.score(bestCloseness(comparison))} end
       as vector_score,
     ${words.score} as text_score
   from candidate_ids c
     join ${table.name} m on ${inTenant} and m.id = c.id
+    ${bestPassageJoin}
     ${words.join}
 ),
 hits as materialized (
@@ -150,7 +159,7 @@ function hybridScore(weight: string): string {
   end)::real`;
 }
 
-function required(words: TextLeg | undefined): TextLeg {
-  if (words === undefined) throw new Error("a search by words without a plan");
-  return words;
+function required<Part>(part: Part | undefined): Part {
+  if (part === undefined) throw new Error("a search without what its mode needs");
+  return part;
 }
