@@ -51,6 +51,8 @@ export type IndexOrder =
       readonly kind: "hnsw";
       readonly m: number | undefined;
       readonly efConstruction: number | undefined;
+      /** Where there is an index by now, it will do. Default false: it is built anew. */
+      readonly ifMissing?: boolean;
     }
   | { readonly kind: "ivfflat"; readonly lists: number | undefined };
 

@@ -145,6 +145,40 @@ test("what is wrong with a collection is named, field by field", async () => {
   expect(await refusal(client.deleteCollection({}))).toMatchObject({ fields: ["name"] });
 });
 
+test("a collection has the language of its texts", async () => {
+  const german = { name: "german", dimension: 3, textLanguage: "german" };
+  const { collection } = await client.createCollection({ collection: german });
+  expect(collection?.textLanguage).toBe("german");
+  const { collection: default_ } = await client.createCollection({
+    collection: { name: "other", dimension: 3 },
+  });
+  expect(default_?.textLanguage).toBe("english");
+  const documents = ["Die Häuser der Nachbarn", "Ein Baum"].map((content, i) => ({
+    id: `d${i}`,
+    content,
+    memoryType: MemoryType.RAG,
+    sourceSystem: "test",
+  }));
+  const found = async (name: string, text: string) => {
+    const { hits } = await client.search({ collection: name, text }, tenantA);
+    return hits.map((hit) => hit.document?.id);
+  };
+  for (const name of ["german", "other"]) {
+    await client.upsertDocuments({ collection: name, documents }, tenantA);
+  }
+  expect(await found("german", "Haus")).toEqual(["d0"]);
+  expect(await found("german", "die der")).toEqual([]);
+  expect(await found("other", "Haus")).toEqual([]);
+  for (const textLanguage of ["klingon", "english; drop table memories", "x".repeat(64)]) {
+    const wrong = { name: "wrong", dimension: 3, textLanguage };
+    expect(await refusal(client.createCollection({ collection: wrong }))).toMatchObject({
+      code: Code.InvalidArgument,
+      fields: ["collection.text_language"],
+    });
+  }
+  for (const name of ["german", "other"]) await client.deleteCollection({ name });
+});
+
 test("there are only so many collections", async () => {
   const create = (i: number) =>
     client.createCollection({ collection: { name: `many_${i}`, dimension: 3 } });

@@ -14,7 +14,13 @@ export interface IndexKeeperParts {
   readonly logger: Logger;
 }
 
-const hnsw: IndexOrder = { kind: "hnsw", m: undefined, efConstruction: undefined };
+/** What is known of the collection may be older than what another process has built. */
+const hnsw: IndexOrder = {
+  kind: "hnsw",
+  m: undefined,
+  efConstruction: undefined,
+  ifMissing: true,
+};
 
 /**
  * Sees to large collections that are searched and have no index: builds one, or says once that one

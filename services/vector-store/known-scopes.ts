@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { type NearestCandidates, QuantizedVectors } from "./quantized-vectors.ts";
+import type { ScoringFacts } from "./text-plan.ts";
 import { type BestByWords, type LexemeCounts, WordIndex } from "./word-index.ts";
 
 /** A document as it is read to be remembered. */
@@ -29,7 +30,8 @@ export interface ScopeSource {
 export interface KnownScope {
   readonly snapshot: string;
   nearest(vector: ArrayLike<number>, most: number): NearestCandidates;
-  best(lexemes: readonly string[], most: number): BestByWords;
+  facts(lexemes: readonly string[]): ScoringFacts;
+  best(facts: ScoringFacts, most: number): BestByWords;
 }
 
 export interface KnownScopesOptions {
@@ -179,7 +181,8 @@ export class KnownScopes implements AsyncDisposable {
       vectors,
       words,
       nearest: (vector, wanted) => vectors.nearest(vector, wanted),
-      best: (lexemes, wanted) => words.best(lexemes, wanted),
+      facts: (lexemes) => words.facts(lexemes),
+      best: (facts, wanted) => words.best(facts, wanted),
       readAt,
       restedAt: readAt,
       tookMs: 0,

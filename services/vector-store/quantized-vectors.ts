@@ -19,8 +19,9 @@ export interface NearestCandidates {
 /**
  * Vectors of one dimension in memory, for cosine similarity: each scaled to length 1, and its
  * components rounded to 16 bits, the upper and the lower 8 of which stand apart. Comparing by the
- * upper ones is quick, and how far it can be from the truth is known, since the length of what the
- * rounding took away bounds what it can make of any product (Cauchy-Schwarz).
+ * upper ones is quick, and how far it can be from the truth is known, vector by vector: the length of
+ * what the rounding took away bounds what it can make of any product (Cauchy-Schwarz), and so does
+ * the largest error of a component, where the query has few of them.
  * So nothing is among the nearest but what is told; which of those are, whoever has the vectors
  * themselves must say.
  */
@@ -38,8 +39,9 @@ export class QuantizedVectors {
   readonly #free: number[] = [];
   /** What one step is. */
   #steps = new Float64Array(0);
-  /** How far the upper bits alone are from a vector, and both are: the most of all. */
-  #coarseError = 0;
+  /** How far the upper bits alone are from the vector. */
+  #coarseErrors = new Float64Array(0);
+  /** How far both are: the most of all. */
   #fineError = 0;
 
   constructor(dimension: number) {
@@ -91,7 +93,7 @@ export class QuantizedVectors {
       fineError += (value - step * steps) ** 2;
     }
     this.#steps[row] = step;
-    this.#coarseError = Math.max(this.#coarseError, Math.sqrt(coarseError));
+    this.#coarseErrors[row] = Math.sqrt(coarseError);
     this.#fineError = Math.max(this.#fineError, Math.sqrt(fineError));
     this.#ids[row] = id;
     this.#rows.set(id, row);
@@ -110,15 +112,21 @@ export class QuantizedVectors {
     if (this.#rows.size <= most) return { ids: [...this.#rows.keys()], beyond: nothing };
     const query = this.#place(vector);
     const products = this.#products();
-    const coarse = fineSteps * query.step;
-    // Who is the last of the best may be better by its error, and who is not be worse by its own.
-    const least = kthLargest(products, most) - (2 * boundOf(query, this.#coarseError)) / coarse;
+    const lower = new Float64Array(products.length);
+    const upper = new Float64Array(products.length);
+    for (let row = 0; row < products.length; row++) {
+      const similarity = (products[row] as number) * fineSteps * query.step;
+      const bound = boundOf(query, this.#coarseErrorOf(row, query));
+      lower[row] = similarity - bound;
+      upper[row] = similarity + bound;
+    }
+    const least = kthLargest(lower, most);
     const left: number[] = [];
     let below = Number.NEGATIVE_INFINITY;
     for (let row = 0; row < products.length; row++) {
-      const product = products[row] as number;
-      if (product >= least) left.push(row);
-      else if (product > below) below = product;
+      const best = upper[row] as number;
+      if (best >= least) left.push(row);
+      else if (best > below) below = best;
     }
     const similarities = this.#similarities(left, products, query.step);
     const last = kthLargest(similarities, most);
@@ -129,13 +137,13 @@ export class QuantizedVectors {
       if (similarity >= last) ids.push(this.#ids[row] as string);
       else missed = Math.max(missed, similarity);
     }
-    return {
-      ids,
-      beyond: Math.max(
-        missed + boundOf(query, this.#fineError),
-        below * coarse + boundOf(query, this.#coarseError),
-      ),
-    };
+    return { ids, beyond: Math.max(missed + boundOf(query, this.#fineError), below) };
+  }
+
+  /** How far the upper bits of a row can be off in a product with the query. */
+  #coarseErrorOf(row: number, query: Query): number {
+    const ofComponent = ((fineSteps + 1) / 2) * (this.#steps[row] as number);
+    return Math.min(this.#coarseErrors[row] as number, ofComponent * query.sum);
   }
 
   /** Of the upper bits of all rows with the query that is placed, in its steps. */
@@ -189,14 +197,17 @@ export class QuantizedVectors {
     const step = largest / Math.min(32_767, Math.floor((2 ** 24 - 1) / this.#length));
     const placed = new Int16Array(this.#kernel.memory.buffer, 0, this.#length);
     let error = 0;
+    let sum = 0;
     for (const [i, one] of values.entries()) {
       const value = one / length;
+      sum += Math.abs(value);
       const steps = Math.round(value / step);
       placed[i] = steps;
       error += (value - step * steps) ** 2;
     }
     return {
       step,
+      sum,
       error: Math.sqrt(error),
       // PostgreSQL adds in single precision: three sums, one of them over and one under a root.
       rounding: this.dimension * 2 ** -23 + 1e-6,
@@ -222,9 +233,8 @@ export class QuantizedVectors {
     const rows = this.#steps.length + blockRows;
     const missing = this.#coarseAt(rows) - this.#kernel.memory.buffer.byteLength;
     if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / pageBytes));
-    const steps = new Float64Array(rows);
-    steps.set(this.#steps);
-    this.#steps = steps;
+    this.#steps = longer(this.#steps, rows);
+    this.#coarseErrors = longer(this.#coarseErrors, rows);
   }
 }
 
@@ -236,6 +246,8 @@ const nothing = -2;
 
 interface Query {
   readonly step: number;
+  /** Of its components, without their signs. */
+  readonly sum: number;
   /** How long what the rounding took away is. */
   readonly error: number;
   /** By how much PostgreSQL's similarity may differ from the true one. */
@@ -245,6 +257,12 @@ interface Query {
 /** How far a product of a query with a vector can be from what PostgreSQL makes of the two. */
 function boundOf(query: Query, error: number): number {
   return error + query.error * (1 + error) + query.rounding;
+}
+
+function longer(values: Float64Array, length: number): Float64Array<ArrayBuffer> {
+  const copy = new Float64Array(length);
+  copy.set(values);
+  return copy;
 }
 
 function lengthOf(vector: ArrayLike<number>): number {

@@ -7,16 +7,6 @@ export type NearestPlan =
    * collection, so that the same words are another statement, with a plan of its own.
    */
   | { readonly by: "scan"; readonly small?: boolean }
-  /**
-   * The nearest are among these documents and those that changed since the snapshot, as long as
-   * enough of them are nearer than `beyond`; where not, every vector is compared after all.
-   */
-  | {
-      readonly by: "memory";
-      readonly ids: readonly string[];
-      readonly beyond: number;
-      readonly snapshot: string;
-    }
   /** The index brings candidates; where they are too few, every vector is compared after all. */
   | {
       readonly by: "index";
@@ -78,8 +68,8 @@ export function planNearest(question: NearestQuestion, scope: number | undefined
 }
 
 /**
- * How many of the nearest the memory is asked for: what was deleted is among them, and what a filter
- * leaves out.
+ * How many of the best a scope's memory is asked for: what was deleted is among them, and what a
+ * filter leaves out.
  */
 export function rememberedCandidates(wanted: number, filtered: boolean): number {
   return filtered

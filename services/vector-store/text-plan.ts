@@ -18,6 +18,12 @@ export interface WeightedLexeme {
   readonly likelihood: number;
 }
 
+/** What a document's score follows from. */
+export interface ScoringFacts {
+  readonly lexemes: readonly WeightedLexeme[];
+  readonly statistics: ScopeStatistics;
+}
+
 /** Which documents are meant: those that hold a lexeme, or what several requirements make of it. */
 export type Requirement =
   | { readonly holds: string }

@@ -1,18 +1,18 @@
 import { kthLargest } from "./kth-largest.ts";
-import { bm25, type ScopeStatistics, type WeightedLexeme, weighted } from "./text-plan.ts";
+import { bm25, type ScoringFacts, weighted } from "./text-plan.ts";
 
 /** How often each lexeme stands in a text. */
 export type LexemeCounts = Iterable<readonly [lexeme: string, times: number]>;
 
-/** What the best by words may be among, and what their scores follow from. */
+/** What the best by words are among. */
 export interface BestByWords {
-  readonly lexemes: readonly WeightedLexeme[];
-  readonly statistics: ScopeStatistics;
   readonly ids: readonly string[];
   /** No document that is not among them has a score above this. */
   readonly beyond: number;
   /** Every document with one of the lexemes is among them. */
   readonly complete: boolean;
+  /** The score of any document, 0 to 1: 0 without any of the lexemes. */
+  scoreOf(id: string): number;
 }
 
 /** A posting is a row and, in its lowest bits, how often the lexeme stands there: 255 at most. */
@@ -80,21 +80,34 @@ export class WordIndex {
     this.#length -= this.#lengths[row] ?? 0;
   }
 
-  /** At least the `most` best, and those that are as good. */
-  best(lexemes: readonly string[], most: number): BestByWords {
+  /** How much each lexeme counts in this scope. */
+  facts(lexemes: readonly string[]): ScoringFacts {
     const documents = this.size;
     const statistics = { documents, meanLength: this.#length / Math.max(1, documents) };
     const frequencies = new Map(
       lexemes.map((lexeme) => [lexeme, this.#postings.get(lexeme)?.length ?? 0]),
     );
-    const facts = { lexemes: weighted(documents, frequencies), statistics };
-    const scores = this.#scores(facts.lexemes, statistics.meanLength);
+    return { lexemes: weighted(documents, frequencies), statistics };
+  }
+
+  /** At least the `most` best, and those that are as good. */
+  best(facts: ScoringFacts, most: number): BestByWords {
+    const scores = this.#scores(facts);
+    const scoreOf = (id: string) => {
+      const row = this.#rows.get(id);
+      return row === undefined ? 0 : Math.min(1, scores[row] as number);
+    };
     const found: number[] = [];
     for (let row = 0; row < scores.length; row++) {
       if ((scores[row] as number) > 0 && this.#ids[row] !== undefined) found.push(row);
     }
-    const idsOf = (rows: readonly number[]) => rows.map((row) => this.#ids[row] as string);
-    if (found.length <= most) return { ...facts, ids: idsOf(found), beyond: 0, complete: true };
+    const told = (rows: readonly number[], beyond: number) => ({
+      ids: rows.map((row) => this.#ids[row] as string),
+      beyond,
+      complete: rows.length === found.length,
+      scoreOf,
+    });
+    if (found.length <= most) return told(found, 0);
     const least = kthLargest(
       Float64Array.from(found, (row) => scores[row] as number),
       most,
@@ -106,11 +119,10 @@ export class WordIndex {
       if (score >= least) best.push(row);
       else missed = Math.max(missed, score);
     }
-    const complete = best.length === found.length;
-    return { ...facts, ids: idsOf(best), beyond: missed + rounding, complete };
+    return told(best, missed + rounding);
   }
 
-  #scores(lexemes: readonly WeightedLexeme[], meanLength: number): Float64Array {
+  #scores({ lexemes, statistics: { meanLength } }: ScoringFacts): Float64Array {
     const { k1, b } = bm25;
     const scores = new Float64Array(this.#ids.length);
     for (const { lexeme, share } of lexemes) {

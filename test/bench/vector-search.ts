@@ -2,7 +2,7 @@
  * Compares the vector store's search through gRPC with raw node-postgres on the same table, in one
  * run, and its answers by the index with the truth:
  * `node test/bench/vector-search.ts [--rows=20000] [--rounds=5] [--searches=300] [--callers=32]
- * [--tenants=0] [--json]`, on the PostgreSQL that MAHAVISHNU_TEST_PG_URL names.
+ * [--tenants=0] [--index=hnsw|ivfflat] [--json]`, on the PostgreSQL that MAHAVISHNU_TEST_PG_URL names.
  *
  * The raw side sends the very statement that the service sends, prepared, with the vector as a
  * binary parameter, from as many connections. The service runs in a process of its own; the client
@@ -10,9 +10,11 @@
  */
 import { parseArgs } from "node:util";
 import pg from "pg";
+import type { CollectionIndex } from "../../services/vector-store/collection.ts";
 import { planNearest } from "../../services/vector-store/search-plan.ts";
 import { documentTable } from "../../services/vector-store/sql/document-table.ts";
 import { searchStatement } from "../../services/vector-store/sql/search-sql.ts";
+import { IndexKind } from "../../shared/gen/mahavishnu/vectorstore/v1/collection_pb.js";
 import { postgresMissing, testDatabase } from "../harness/postgres.ts";
 import { inTurns, median, quantile, timed } from "./timing.ts";
 import { load, queryVectors } from "./vector-search-data.ts";
@@ -26,6 +28,7 @@ const { values: args } = parseArgs({
     searches: { type: "string", default: "300" },
     callers: { type: "string", default: "32" },
     tenants: { type: "string", default: "0" },
+    index: { type: "string", default: "hnsw" },
     profile: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -69,15 +72,22 @@ try {
   await raw.query("vacuum analyze memories");
   note(`${rows} rows are loaded`);
   const began = performance.now();
-  for await (const { phase, progress } of client.buildIndex({})) {
+  const kind = args.index === "ivfflat" ? IndexKind.IVFFLAT : IndexKind.HNSW;
+  let lists = 0;
+  for await (const { phase, progress, index } of client.buildIndex({ index: { kind } })) {
     note(`${phase}: ${(100 * progress).toFixed(0)} %`);
+    lists = index?.lists ?? 0;
   }
   const built = (performance.now() - began) / 1_000;
-  figures.push({ what: "build of the HNSW index", value: built, unit: "s" });
+  const name = lists === 0 ? "HNSW" : `IVFFlat (${lists} lists)`;
+  figures.push({ what: `build of the ${name} index`, value: built, unit: "s" });
 
   const queries = queryVectors(200, dimension);
   const queryOf = (i: number) => queries[i % queries.length] ?? [];
-  const index = { kind: "hnsw", m: 16, efConstruction: 64, lists: undefined } as const;
+  const index: CollectionIndex =
+    lists === 0
+      ? { kind: "hnsw", m: 16, efConstruction: 64, lists: undefined }
+      : { kind: "ivfflat", m: undefined, efConstruction: undefined, lists };
   const plan = planNearest({ index, exact: false, wanted: limit, threshold, rows }, rows);
   const statement = (i: number) =>
     searchStatement(

@@ -9,11 +9,12 @@ import { documentTable } from "../../services/vector-store/sql/document-table.ts
 import { tryBuildLock } from "../../services/vector-store/sql/index-statements.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { drain, rejection } from "../../shared/rpc/testing/conditions.ts";
+import { ClusteredVectors } from "../bench/clustered-vectors.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 import { model, newDocument, searchOf } from "./document-store-samples.ts";
 import { randomVector } from "./vector-truth.ts";
 
-const hnsw: IndexOrder = { kind: "hnsw", m: undefined, efConstruction: undefined };
+const hnsw = { kind: "hnsw", m: undefined, efConstruction: undefined } satisfies IndexOrder;
 const ivfflat: IndexOrder = { kind: "ivfflat", lists: undefined };
 const tenant = "tenant";
 
@@ -126,6 +127,60 @@ describeEachStore("index builds", (kind, database) => {
     expect((await store.collection(name)).index).toEqual(index);
     expect(await indexesOf(table)).toEqual(inUse(table));
   });
+
+  test("of IVFFlat have as many lists as rows ask for, and are found enough by", async () => {
+    const name = `built_${++made}`;
+    const dimension = 24;
+    await store.createCollection({
+      name,
+      dimension,
+      distance: "cosine",
+      embeddingModel: model,
+      textLanguage: "english",
+    });
+    const shape = { clusters: 40, latent: 12 };
+    const vectors = new ClusteredVectors(dimension, { ...shape, seed: 1 });
+    for (let from = 0; from < 3_600; from += 600) {
+      const documents = Array.from({ length: 600 }, (_, i) =>
+        newDocument(`text ${from + i}`, { id: `d${from + i}`, vector: [...vectors.next()] }),
+      );
+      await store.write(tenant, { collection: name, model, documents });
+    }
+    await drainOrThrow(store.buildIndex(name, ivfflat));
+    expect((await store.collection(name)).index).toMatchObject({ kind: "ivfflat", lists: 12 });
+    const planned = new PostgresDocumentStore(postgres, { exactScope: 100 });
+    const asked = new ClusteredVectors(dimension, { ...shape, seed: 2 });
+    let found = 0;
+    for (let i = 0; i < 20; i++) {
+      const by = { mode: "vector", vector: [...asked.next()] } as const;
+      const truth = await planned.search(tenant, name, searchOf(by, { limit: 20, exact: true }));
+      const hits = await planned.search(tenant, name, searchOf(by, { limit: 20 }));
+      expect(hits).toHaveLength(20);
+      const ids = new Set(hits.map((hit) => hit.document.id));
+      found += truth.filter((hit) => ids.has(hit.document.id)).length;
+    }
+    expect(found / 400).toBeGreaterThanOrEqual(0.95);
+  });
+
+  test.runIf(kind === "postgres")(
+    "that are only wanted where none is leave the one there",
+    async () => {
+      const { name, table } = await filled(20);
+      const oid = async () => {
+        const { rows } = await postgres.query<{ oid: number }>("select $1::regclass::oid as oid", [
+          `${table}_vector`,
+        ]);
+        return rows[0]?.oid;
+      };
+      await drainOrThrow(store.buildIndex(name, { ...hnsw, ifMissing: true }));
+      const first = await oid();
+      const items = await drainOrThrow(store.buildIndex(name, { ...hnsw, ifMissing: true }));
+      expect(items.at(-1)?.built).toMatchObject({ kind: "hnsw" });
+      expect(await oid()).toBe(first);
+      await drainOrThrow(store.buildIndex(name, hnsw));
+      expect(await oid()).not.toBe(first);
+    },
+  );
 
   test("go on beside searches and writes", async () => {
     const { name, table } = await filled(600);

@@ -72,7 +72,7 @@ describeEachStore("scopes that are remembered", (kind, database) => {
     const truth = await hits(by, { ...given, exact: true }, of);
     asked.length = 0;
     expect(await hits(by, given, of)).toEqual(truth);
-    const remembered = asked.some((text) => text.includes("remembered as materialized"));
+    const remembered = asked.some((text) => text.includes("changes as materialized"));
     await store.settled();
     return { remembered, ids: truth.map((hit) => hit.id) };
   }
@@ -189,7 +189,7 @@ describeEachStore("scopes that are remembered", (kind, database) => {
         collection,
         searchOf({ mode: "text", text }, { limit, exact }),
       );
-      const remembered = asked.some((one) => one.includes("text_remembered as materialized"));
+      const remembered = asked.some((one) => one.includes("changes as materialized"));
       const told = hits.map(({ document: { id }, score }) => ({ id, score: score.toFixed(6) }));
       return { remembered, told };
     };

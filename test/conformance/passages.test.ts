@@ -46,9 +46,15 @@ describeEachStore("passages", (_, database) => {
   let postgres: Postgres;
   let store: PostgresDocumentStore;
   let tenant = "";
+  const asked: string[] = [];
 
   beforeAll(() => {
     postgres = database().open();
+    const query = postgres.query.bind(postgres);
+    postgres.query = (statement, params, signal) => {
+      asked.push(typeof statement === "string" ? statement : statement.text);
+      return query(statement, params, signal);
+    };
     store = new PostgresDocumentStore(postgres);
   });
   beforeEach(() => {
@@ -158,6 +164,16 @@ describeEachStore("passages", (_, database) => {
     await search({ mode: "vector", vector: vectorOf(1) }, {}, known);
     await known.settled();
     await expectTruth(known, documents);
+    const even = documents.filter((one) => one.repoId === "even");
+    await expectTruth(known, even, { filter: evenOnly, limit: 4 });
+    // Words and vectors mixed are the same as without any memory, to the last bit.
+    for (const seed of [10_000, 10_031, 7, 20_000]) {
+      const by = { mode: "hybrid", vector: vectorOf(seed), text: "word3 number60" } as const;
+      asked.length = 0;
+      const found = await search(by, { limit: 20 }, known);
+      expect(asked.some((text) => text.includes("verdict as materialized"))).toBe(true);
+      expect(found).toEqual(await search(by, { limit: 20, exact: true }));
+    }
     const late = newDocument("late", {
       id: "late",
       vector: vectorOf(5),

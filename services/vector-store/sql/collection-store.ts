@@ -167,7 +167,8 @@ export class CollectionStore {
         const { table } = collectionOfRow(row);
         if (!(await tryBuildLock(tx, table, "transaction"))) throw new IndexBuildRunningError(name);
         await tx.query(`delete from collections c where ${ofPlatform} and c.name = $1`, [name]);
-        await tx.query(`drop table ${passagesTable(table)}, ${table.name}`);
+        // In the order in which everybody else comes to need them, so that nobody waits in a circle.
+        await tx.query(`drop table ${table.name}, ${passagesTable(table)}`);
       },
       { signal },
     );

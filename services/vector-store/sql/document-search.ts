@@ -12,6 +12,7 @@ import type { TextRange } from "../passage.ts";
 import { ScopeSizes } from "../scope-sizes.ts";
 import { type Hit, hybridCandidates, type SearchQuery } from "../search.ts";
 import { type NearestPlan, needsScope, planNearest, rememberedCandidates } from "../search-plan.ts";
+import type { ScoringFacts } from "../text-plan.ts";
 import type { StoredCollection } from "./collection-row.ts";
 import { type DocumentRow, documentOfRow } from "./document-row.ts";
 import {
@@ -24,6 +25,7 @@ import {
   snapshotStatement,
 } from "./known-scope-sql.ts";
 import { sizeStatement } from "./read-sql.ts";
+import { type Remembered, rememberedStatement } from "./remembered-search-sql.ts";
 import { searchStatement } from "./search-sql.ts";
 import type { Statements } from "./statements.ts";
 import { TextPlanner, type TextPlannerOptions } from "./text-planner.ts";
@@ -48,9 +50,14 @@ interface HitRow extends DocumentRow {
   /** The passage that is nearer than the document, if any; not in a search by words. */
   readonly range_start?: number | null;
   readonly range_end?: number | null;
-  /** Only where a scope was remembered: documents that had changed since, and whether it did not do. */
-  readonly changed?: number;
-  readonly insufficient?: boolean;
+}
+
+/** Where nothing was found, there is one row without a hit. */
+interface RememberedRow extends HitRow {
+  /** Documents that have changed since the scope was remembered. */
+  readonly changed: number;
+  /** What is remembered is not enough to tell the best. */
+  readonly insufficient: boolean;
 }
 
 const exactScopeByDefault = 50_000;
@@ -100,46 +107,30 @@ export class DocumentSearch implements AsyncDisposable {
   ): Promise<Hit[]> {
     requireModel(collection, query.model);
     if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
-    const known = query.exact
-      ? undefined
-      : this.#known.find(scopeKey(collection, tenant), this.#source(collection, tenant));
+    const remembered = await this.#remembered(tenant, collection, query, signal);
+    if (remembered !== undefined) {
+      const rows = await this.#askMemory(tenant, collection, query, remembered, signal);
+      if (rows !== undefined) return rows.map(hitOfRow);
+    }
     const [nearest, words] = await Promise.all([
-      this.#nearest(tenant, collection, query, known, signal),
-      this.#words(tenant, collection, query, known, signal),
+      this.#nearest(tenant, collection, query, signal),
+      this.#words(tenant, collection, query, signal),
     ]);
     const statement = searchStatement(collection.table, tenant, query, nearest, words);
     const rows = await this.#statements.rows<HitRow>(statement, signal);
-    if (nearest.by === "memory" || words?.way === "memory") {
-      this.#learn(tenant, collection, query.filter, rows[0]);
-    }
-    return rows.map((row) => ({
-      document: documentOfRow(row),
-      score: row.score,
-      vectorScore: row.vector_score ?? undefined,
-      textScore: row.text_score ?? undefined,
-      bytes: row.bytes,
-      passage: passageOf(row),
-    }));
+    return rows.map(hitOfRow);
   }
 
   async #words(
     tenant: string,
     { table, textLanguage }: StoredCollection,
     query: SearchQuery,
-    known: KnownScope | undefined,
     signal: AbortSignal | undefined,
   ): Promise<TextLeg | undefined> {
     if (query.mode === "vector") return undefined;
     // Known statistics are those of a sample, a few seconds old; counting tells the truth.
     if (query.exact) return { way: "counted", language: textLanguage };
     const best = query.mode === "text" ? query.limit : hybridCandidates(query.limit);
-    // Statistics are those of the whole scope, and a filter makes another one.
-    if (known !== undefined && query.filter === undefined) {
-      const lexemes = await this.#text.lexemes(textLanguage, query.text, signal);
-      if (lexemes.length === 0) return { way: "counted", language: textLanguage };
-      const { snapshot } = known;
-      return { way: "memory", snapshot, ...known.best(lexemes, rememberedCandidates(best, false)) };
-    }
     const scope = { table: table.name, tenant, filter: query.filter };
     return await this.#text.plan(scope, textLanguage, query.text, best, signal);
   }
@@ -149,7 +140,6 @@ export class DocumentSearch implements AsyncDisposable {
     tenant: string,
     collection: StoredCollection,
     query: SearchQuery,
-    known: KnownScope | undefined,
     signal: AbortSignal | undefined,
   ): Promise<NearestPlan> {
     const { name, index, rows, table } = collection;
@@ -164,9 +154,7 @@ export class DocumentSearch implements AsyncDisposable {
     if (index === undefined && rows > this.#exactScope && !question.exact) {
       this.#onUnindexed(name, rows);
     }
-    const scanned = (plan: NearestPlan) =>
-      (plan.by === "scan" && this.#remembered(tenant, collection, query, known)) || plan;
-    if (!needsScope(question)) return scanned(planNearest(question, undefined));
+    if (!needsScope(question)) return planNearest(question, undefined);
     const sizeOf = (filter: Filter | undefined) => {
       const atMost = this.#exactScope + 1;
       const scope = filter === undefined ? "" : ` ${fingerprint(filter)}`;
@@ -179,41 +167,85 @@ export class DocumentSearch implements AsyncDisposable {
     // A filter only makes the scope smaller.
     const scope =
       query.filter === undefined || all <= this.#exactScope ? all : await sizeOf(query.filter);
-    return scanned(planNearest(question, scope));
+    return planNearest(question, scope);
   }
 
-  /** Instead of a scan: what is remembered of the tenant's vectors. */
-  #remembered(
+  /** What is remembered of the search's scope; undefined where that cannot answer it. */
+  async #remembered(
     tenant: string,
     collection: StoredCollection,
     query: SearchQuery,
-    known: KnownScope | undefined,
-  ): NearestPlan | undefined {
-    if (known === undefined || query.mode === "text") return undefined;
+    signal: AbortSignal | undefined,
+  ): Promise<Remembered | undefined> {
     const { filter } = query;
-    if (!remembersVectors(collection.table)) return undefined;
+    // What is known is a few moments old; comparing everything tells the truth.
+    if (query.exact || !(await this.#isScanned(tenant, collection, query, signal)))
+      return undefined;
+    const known = this.#known.find(scopeKey(collection, tenant), this.#source(collection, tenant));
+    if (known === undefined) return undefined;
     if (filter !== undefined && this.#unfitFilters.has(filterKey(collection, tenant, filter))) {
       return undefined;
     }
+    const filtered = filter !== undefined;
     const wanted = query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit;
-    const most = rememberedCandidates(wanted, filter !== undefined);
+    const most = rememberedCandidates(wanted, filtered);
+    const facts = await this.#facts(tenant, collection, query, known, signal);
+    if (facts === undefined && query.mode !== "vector") return undefined;
+    // From here on without a pause: what is told is all of the same snapshot.
     const { snapshot } = known;
-    return { by: "memory", snapshot, ...known.nearest(query.vector, most) };
+    const nearest = query.mode === "text" ? undefined : known.nearest(query.vector, most);
+    const best = facts && known.best(facts, most);
+    const ids = [...new Set([...(nearest?.ids ?? []), ...(best?.ids ?? [])])];
+    const text = facts && best && { ...best, facts, scores: ids.map((id) => best.scoreOf(id)) };
+    return { snapshot, ids, vector: nearest, text };
   }
 
-  #learn(
+  /** Whether vectors are compared one by one, and are such that they can be remembered. */
+  async #isScanned(
     tenant: string,
     collection: StoredCollection,
-    filter: Filter | undefined,
-    row: HitRow | undefined,
-  ): void {
-    // Where nothing was found, nobody says what it took.
-    if (row === undefined) return;
+    query: SearchQuery,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    if (query.mode === "text") return true;
+    if (!remembersVectors(collection.table)) return false;
+    return (await this.#nearest(tenant, collection, query, signal)).by === "scan";
+  }
+
+  /** What scores by words follow from; undefined where nothing is searched by words. */
+  async #facts(
+    tenant: string,
+    { table, textLanguage }: StoredCollection,
+    query: SearchQuery,
+    known: KnownScope,
+    signal: AbortSignal | undefined,
+  ): Promise<ScoringFacts | undefined> {
+    if (query.mode === "vector") return undefined;
+    const lexemes = await this.#text.lexemes(textLanguage, query.text, signal);
+    if (lexemes.length === 0) return undefined;
+    // A filter makes another scope, with statistics of its own.
+    if (query.filter === undefined) return known.facts(lexemes);
+    const scope = { table: table.name, tenant, filter: query.filter };
+    return await this.#text.facts(scope, textLanguage, lexemes, signal);
+  }
+
+  /** The hits, or undefined where what is remembered is not enough. */
+  async #askMemory(
+    tenant: string,
+    collection: StoredCollection,
+    query: SearchQuery,
+    remembered: Remembered,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly HitRow[] | undefined> {
+    const statement = rememberedStatement(collection.table, tenant, query, remembered);
+    const rows = await this.#statements.rows<RememberedRow>(statement, signal);
     const key = scopeKey(collection, tenant);
-    this.#known.changed(key, this.#source(collection, tenant), row.changed ?? 0);
-    if (!row.insufficient) return;
+    this.#known.changed(key, this.#source(collection, tenant), rows[0]?.changed ?? 0);
+    if (rows[0]?.insufficient === false) return rows.filter((row) => row.id !== null);
+    const { filter } = query;
     if (filter === undefined) this.#known.insufficient(key);
     else this.#unfitFilters.set(filterKey(collection, tenant, filter), true);
+    return undefined;
   }
 
   #source({ table }: StoredCollection, tenant: string): ScopeSource {
@@ -239,11 +271,22 @@ export class DocumentSearch implements AsyncDisposable {
   }
 }
 
-function passageOf({ range_start: start, range_end: end }: HitRow): TextRange | undefined {
-  return start == null || end == null ? undefined : { start, end };
-}
-
 const scopeKey = ({ table }: StoredCollection, tenant: string) => `${table.name} ${tenant}`;
 
 const filterKey = (collection: StoredCollection, tenant: string, filter: Filter) =>
   `${scopeKey(collection, tenant)} ${fingerprint(filter)}`;
+
+function hitOfRow(row: HitRow): Hit {
+  return {
+    document: documentOfRow(row),
+    score: row.score,
+    vectorScore: row.vector_score ?? undefined,
+    textScore: row.text_score ?? undefined,
+    bytes: row.bytes,
+    passage: passageOf(row),
+  };
+}
+
+function passageOf({ range_start: start, range_end: end }: HitRow): TextRange | undefined {
+  return start == null || end == null ? undefined : { start, end };
+}

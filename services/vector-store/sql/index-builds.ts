@@ -6,7 +6,13 @@ import { IndexBuildRunningError, PoolTooSmallError } from "../errors.ts";
 import { progressOf } from "../index-progress.ts";
 import type { StoredCollection } from "./collection-row.ts";
 import type { DocumentTable } from "./document-table.ts";
-import { builtIndex, sessionSettings, specOf, tablesWithLeftovers } from "./index-facts.ts";
+import {
+  builtIndex,
+  isIndexed,
+  sessionSettings,
+  specOf,
+  tablesWithLeftovers,
+} from "./index-facts.ts";
 import {
   createIndexStatement,
   dropLeftoversStatements,
@@ -132,6 +138,10 @@ export class IndexBuilds implements AsyncDisposable {
           throw new IndexBuildRunningError(collection.name);
         }
         const spec = await specOf(session, table, order, signal);
+        const missingOnly = order.kind === "hnsw" && order.ifMissing === true;
+        if (missingOnly && (await isIndexed(session, table, signal))) {
+          return await builtIndex(session, table, spec, signal);
+        }
         const settings = await sessionSettings(session, table, spec, this.#options, signal);
         await runAll(session, settings, signal);
         course.processId = await processIdOf(session, signal);

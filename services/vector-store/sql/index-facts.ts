@@ -34,6 +34,21 @@ export async function specOf(
   return { kind: "ivfflat", lists };
 }
 
+/** Whether an index of the table's vectors is in use. */
+export async function isIndexed(
+  session: Queryable,
+  { name }: DocumentTable,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { rows } = await session.query(
+    `select from pg_index p join pg_class x on x.oid = p.indexrelid
+    where p.indrelid = $1::text::regclass and p.indisvalid and x.relname = $2`,
+    [name, vectorIndex(name)],
+    signal,
+  );
+  return rows.length > 0;
+}
+
 /** The index as it is in use now. */
 export async function builtIndex(
   session: Queryable,

@@ -8,86 +8,14 @@ import { decodeLexemeCounts } from "./tsvector-codec.ts";
 /** No transaction has a larger number. */
 const lastTransaction = "18446744073709551615";
 
-/** More changes than this are not looked at one by one. */
-const mostChanges = 2_000;
-
 /**
  * What a snapshot does not show, of the table alias `m`. The upper bound changes nothing but the
  * planner's estimate, which otherwise is a third of the table.
  */
-function unseen(snapshot: string): string {
+export function unseen(snapshot: string): string {
   return `m.changed_xid >= pg_snapshot_xmin(${snapshot})
     and m.changed_xid <= '${lastTransaction}'::xid8
     and not pg_visible_in_snapshot(m.changed_xid, ${snapshot})`;
-}
-
-/** What a scope's memory tells of a search, for one of its legs. */
-export interface Remembered {
-  readonly snapshot: string;
-  readonly ids: readonly string[];
-  /** Nobody who is not named is better than this. */
-  readonly beyond: number;
-}
-
-/**
- * CTEs of one leg whose candidates are remembered: `<leg>_changed`, `<leg>_named (id)` with those
- * that the memory names and those that have changed since, and, once `verdict` is added,
- * `<leg>_verdict (sufficient)`.
- */
-export class RememberedLeg {
-  readonly changed: string;
-  readonly named: string;
-  readonly verdict: string;
-  readonly #of: Remembered;
-  readonly #parameters: SqlParameters;
-
-  constructor(leg: "vector" | "text", of: Remembered, parameters: SqlParameters) {
-    this.changed = `${leg}_changed`;
-    this.named = `${leg}_named`;
-    this.verdict = `${leg}_verdict`;
-    this.#of = of;
-    this.#parameters = parameters;
-  }
-
-  namedSql(table: string, inTenant: string): string {
-    const { ids, snapshot } = this.#of;
-    const few = `(select count(*) from ${this.changed}) <= ${mostChanges}`;
-    return `
-${this.changed} as materialized (
-  select m.id from ${table} m
-  where ${inTenant} and ${unseen(`${this.#parameters.add(snapshot)}::pg_snapshot`)}
-  limit ${mostChanges + 1}
-),
-${this.named} as materialized (
-  select unnest(${this.#parameters.add(ids)}::text[]) as id
-  union
-  select id from ${this.changed} where ${few}
-)`;
-  }
-
-  /** Whether the wanted ones are among what was named; `better` has a column `score`. */
-  verdictSql(better: string, wanted: string): string {
-    // Numbers as text keep every bit.
-    const beyond = `${this.#parameters.add(String(this.#of.beyond))}::float8`;
-    return `
-${this.verdict} as materialized (
-  select (select count(*) from ${better} b where b.score > ${beyond}) >= ${wanted}
-    and (select count(*) from ${this.changed}) <= ${mostChanges} as sufficient
-)`;
-  }
-
-  get sufficient(): string {
-    return `(select sufficient from ${this.verdict})`;
-  }
-}
-
-/** Columns of a search's rows that tell how far the memory was from the truth; none without any. */
-export function memoryColumns(legs: readonly RememberedLeg[]): string {
-  if (legs.length === 0) return "";
-  const changed = legs.map(({ changed }) => `(select count(*) from ${changed})`);
-  const insufficient = legs.map(({ sufficient }) => `not ${sufficient}`);
-  return `,
-  greatest(${changed.join(", ")})::int as changed, (${insufficient.join(" or ")}) as insufficient`;
 }
 
 /** What the database shows now: column `snapshot`. */

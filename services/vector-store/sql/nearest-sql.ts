@@ -2,7 +2,6 @@ import { encodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { DistanceName } from "../collection.ts";
 import { type NearestPlan, stepOf } from "../search-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
-import { RememberedLeg } from "./known-scope-sql.ts";
 import type { SqlParameters } from "./parameters.ts";
 
 const operators: Readonly<Record<DistanceName, string>> = {
@@ -63,17 +62,13 @@ export class Comparison {
  * every tenant. What it brings is ranked again; where that is less than wanted, the second branch
  * scans, which otherwise is not even begun. A limit that is a parameter would count as a tenth of
  * the table: so there is a literal one around what is wanted.
- *
- * A leg whose candidates are remembered is added to `legs`.
  */
 export function nearestSql(
   { name }: DocumentTable,
   comparison: Comparison,
   plan: NearestPlan,
-  { scope, inTenant }: { readonly scope: string; readonly inTenant: string },
+  scope: string,
   wanted: { readonly count: number; readonly sql: string },
-  parameters: SqlParameters,
-  legs: RememberedLeg[],
 ): string {
   const most = plan.by === "index" ? plan.candidates : (stepOf(wanted.count) ?? wanted.count);
   const scan = (condition: string) => `
@@ -87,11 +82,6 @@ export function nearestSql(
     // PostgreSQL keeps one plan of a statement for tenants of every size, once it looks good.
     const mark = plan.small ? " /* of a small scope */" : "";
     return `nearest_documents as materialized (${mark}${scan("")}\n)`;
-  }
-  if (plan.by === "memory") {
-    const leg = new RememberedLeg("vector", plan, parameters);
-    legs.push(leg);
-    return rememberedSql(name, comparison, leg, { scope, inTenant, scan }, wanted.sql);
   }
   const brought = "(select count(*) from approximate)";
   return `
@@ -120,41 +110,6 @@ nearest_documents as materialized (
   )
   union all
   (${scan(` and ${brought} < ${wanted.sql}`)})
-)`;
-}
-
-/**
- * The documents that the memory names, and those that have changed since. Where so many of them are
- * nearer than anything else can be, the nearest are among them.
- */
-function rememberedSql(
-  name: string,
-  comparison: Comparison,
-  leg: RememberedLeg,
-  given: {
-    readonly scope: string;
-    readonly inTenant: string;
-    readonly scan: (condition: string) => string;
-  },
-  wanted: string,
-): string {
-  return `${leg.namedSql(name, given.inTenant)},
-remembered as materialized (
-  select m.id, m.score
-  from ${leg.named} named cross join lateral (
-    select m.id, ${comparison.closeness()} as score from ${name} m
-    where ${given.scope} and m.id = named.id and m.embedding is not null
-    offset 0
-  ) m
-),${leg.verdictSql("remembered", wanted)},
-nearest_documents as materialized (
-  (
-    select id, score as closeness from remembered
-    where ${leg.sufficient}
-    order by closeness desc, id limit ${wanted}
-  )
-  union all
-  (${given.scan(` and not ${leg.sufficient}`)})
 )`;
 }
 

@@ -3,13 +3,11 @@ import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { memoryColumns, type RememberedLeg } from "./known-scope-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import {
   bestCloseness,
-  bestPassageJoin,
-  matchedColumns,
+  bestPassagesSql,
   matchedJoin,
   matchedSql,
   withPassagesSql,
@@ -41,17 +39,35 @@ export function searchStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const remembered: RememberedLeg[] = [];
-  const legs = { nearest, words, remembered };
   const comparison =
     query.mode === "text" ? undefined : new Comparison(table, query.vector, parameters);
-  const parts = hitsSql(table, query, legs, comparison, { scope, inTenant, limit }, parameters);
-  const matched = comparison === undefined ? "" : matchedSql(table, comparison, inTenant);
+  const legs = { nearest, words, comparison };
+  const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
+  const answer = answerSql(table, query, comparison, inTenant, parameters);
+  const text = `
+with ${parts},
+${answer.ctes}
+select ${answer.columns}
+from answer m
+order by m.rank desc, m.id`;
+  return { text, parameters };
+}
+
+/**
+ * The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. Where
+ * vectors were compared there is a CTE `best_passages`.
+ */
+export function answerSql(
+  table: DocumentTable,
+  query: SearchQuery,
+  comparison: Comparison | undefined,
+  inTenant: string,
+  parameters: SqlParameters,
+): { readonly ctes: string; readonly columns: string } {
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
-  const text = `
-with ${parts}${matched},
-sized as (
+  const matched = comparison && `${matchedSql(table, comparison, inTenant)},\n`;
+  const ctes = `${matched ?? ""}sized as (
   select m.*, h.rank, h.score, h.vector_score, h.text_score,
     ${documentBytes(table, query.includeVectors)} as bytes
   from hits h cross join lateral (
@@ -62,13 +78,15 @@ sized as (
 ranked as (
   select *, row_number() over by_rank as position, sum(bytes) over by_rank as bytes_so_far
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
-)
-select ${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes${comparison === undefined ? "" : matchedColumns}${memoryColumns(remembered)}
-from ranked m ${comparison === undefined ? "" : matchedJoin(comparison)}
-where position = 1 or bytes_so_far <= ${maxBytes}
-order by m.rank desc, m.id`;
-  return { text, parameters };
+),
+answer as (
+  select m.*${comparison ? ", matched.range_start, matched.range_end" : ""}
+  from ranked m ${comparison ? matchedJoin(comparison) : ""}
+  where position = 1 or bytes_so_far <= ${maxBytes}
+)`;
+  const columns = `${documentColumns(table, query.includeVectors)},
+  m.score, m.vector_score, m.text_score, m.bytes${comparison ? ", m.range_start, m.range_end" : ""}`;
+  return { ctes, columns };
 }
 
 /** Which documents are searched, as conditions on the alias `m`, and how many hits are wanted. */
@@ -82,8 +100,8 @@ interface Bounds {
 interface Legs {
   readonly nearest: NearestPlan;
   readonly words: TextLeg | undefined;
-  /** Where those put themselves whose candidates are remembered. */
-  readonly remembered: RememberedLeg[];
+  /** Undefined: not searched by vector. */
+  readonly comparison: Comparison | undefined;
 }
 
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
@@ -91,21 +109,17 @@ function hitsSql(
   table: DocumentTable,
   query: SearchQuery,
   legs: Legs,
-  given: Comparison | undefined,
-  bounds: Bounds,
+  { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
-  const { scope, inTenant, limit } = bounds;
   const nearestOf = (comparison: Comparison, wanted: { count: number; sql: string }) =>
-    `${nearestSql(table, comparison, legs.nearest, bounds, wanted, parameters, legs.remembered)},
-${withPassagesSql(table, comparison, bounds, wanted.sql)}`;
-  const wordsOf = (text: string, wanted: string) => {
-    const place = { table: table.name, where: scope, inTenant, wanted };
-    return textSql(required(legs.words), text, place, parameters, legs.remembered);
-  };
+    `${nearestSql(table, comparison, legs.nearest, scope, wanted)},
+${bestPassagesSql(table, comparison, inTenant)},
+${withPassagesSql(table, scope, wanted.sql)}`;
+  const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
-      const comparison = required(given);
+      const comparison = required(legs.comparison);
       return `${nearestOf(comparison, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
@@ -113,7 +127,7 @@ hits as materialized (
 )`;
     }
     case "text":
-      return `${wordsOf(query.text, limit).ctes},
+      return `${textSql(required(legs.words), query.text, place, parameters).ctes},
 hits as materialized (
   select id, text_score as rank, text_score as score, null::real as vector_score, text_score
   from scored order by text_score desc, id limit ${limit}
@@ -121,9 +135,9 @@ hits as materialized (
     case "hybrid": {
       const count = hybridCandidates(query.limit);
       const candidates = `${parameters.add(count)}::int`;
-      const comparison = required(given);
+      const comparison = required(legs.comparison);
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
-      const words = wordsOf(query.text, candidates);
+      const words = textSql(required(legs.words), query.text, place, parameters);
       return `${words.ctes},
 ${nearestOf(comparison, { count, sql: candidates })},
 candidate_ids as materialized (
@@ -138,7 +152,7 @@ parts as materialized (
     ${words.score} as text_score
   from candidate_ids c
     join ${table.name} m on ${inTenant} and m.id = c.id
-    ${bestPassageJoin}
+    left join best_passages b on b.id = m.id
     ${words.join}
 ),
 hits as materialized (
@@ -151,7 +165,7 @@ hits as materialized (
 }
 
 /** The weighted mean of the parts that there are: what is not known does not count as zero. */
-function hybridScore(weight: string): string {
+export function hybridScore(weight: string): string {
   return `(case
     when vector_score is null then text_score
     when text_score is null then vector_score

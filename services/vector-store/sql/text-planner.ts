@@ -7,7 +7,13 @@ import {
   type ScopeKnowledge,
   ScopeMemory,
 } from "../scope-knowledge.ts";
-import { expectedShare, requirementFor, scoreOfShare, weighted } from "../text-plan.ts";
+import {
+  expectedShare,
+  requirementFor,
+  type ScoringFacts,
+  scoreOfShare,
+  weighted,
+} from "../text-plan.ts";
 import type { Statement } from "./parameters.ts";
 import {
   frequenciesStatement,
@@ -15,7 +21,6 @@ import {
   probeStatement,
   type SampleRow,
   type Scope,
-  type ScoringFacts,
   sampleStatement,
   scopeCountStatement,
   scopeSizeStatement,
@@ -79,17 +84,46 @@ export class TextPlanner {
     limit: number,
     signal: AbortSignal | undefined,
   ): Promise<TextLeg> {
-    const key = `${scope.table} ${language} ${scope.tenant} ${fingerprintOf(scope.filter)}`;
-    const knowledge = await this.#scopes.get(key, () => this.#measure(scope), signal);
+    const knowledge = await this.#knowledge(scope, language, signal);
     if (knowledge === "small") return { way: "counted", language };
     const names = await this.lexemes(language, query, signal);
     // The counting statement knows what a query without words is, and counts nothing for it.
     if (names.length === 0) return { way: "counted", language };
-    const frequencies = await this.#frequencies(scope, knowledge, names, signal);
-    const { statistics } = knowledge;
-    const facts = { lexemes: weighted(statistics.documents, frequencies), statistics };
+    const facts = await this.#factsOf(scope, knowledge, names, signal);
     const bound = await this.#bound(scope, facts, limit, signal);
     return { way: "planned", ...facts, requirement: requirementFor(facts.lexemes, bound) };
+  }
+
+  /** What scores in the scope follow from; undefined where each search counts that itself. */
+  async facts(
+    scope: Scope,
+    language: string,
+    lexemes: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<ScoringFacts | undefined> {
+    const knowledge = await this.#knowledge(scope, language, signal);
+    if (knowledge === "small") return undefined;
+    return await this.#factsOf(scope, knowledge, lexemes, signal);
+  }
+
+  #knowledge(
+    scope: Scope,
+    language: string,
+    signal: AbortSignal | undefined,
+  ): Promise<ScopeKnowledge> {
+    const key = `${scope.table} ${language} ${scope.tenant} ${fingerprintOf(scope.filter)}`;
+    return this.#scopes.get(key, () => this.#measure(scope), signal);
+  }
+
+  async #factsOf(
+    scope: Scope,
+    knowledge: LargeScope,
+    lexemes: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<ScoringFacts> {
+    const frequencies = await this.#frequencies(scope, knowledge, lexemes, signal);
+    const { statistics } = knowledge;
+    return { lexemes: weighted(statistics.documents, frequencies), statistics };
   }
 
   /**

@@ -1,8 +1,7 @@
 import type { Filter } from "../filter.ts";
-import { bm25, type Requirement, type ScopeStatistics, type WeightedLexeme } from "../text-plan.ts";
+import { bm25, type Requirement, type ScoringFacts } from "../text-plan.ts";
 import { isLive } from "./document-row.ts";
 import { filterSql } from "./filter-sql.ts";
-import { type Remembered, RememberedLeg } from "./known-scope-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
 /** How a search by words is done. `language` is a text search configuration of PostgreSQL. */
@@ -10,18 +9,7 @@ export type TextLeg =
   /** Everything in one statement: the scope is counted, and each document with a word scored. */
   | { readonly way: "counted"; readonly language: string }
   /** The scope is known, and only documents that fulfil the requirement can be among the hits. */
-  | ({ readonly way: "planned"; readonly requirement: Requirement } & ScoringFacts)
-  /**
-   * The best are among those that are remembered and those that have changed since, as long as
-   * enough of them are better than `beyond`. `complete`: no other one holds any of the lexemes.
-   */
-  | ({ readonly way: "memory"; readonly complete: boolean } & Remembered & ScoringFacts);
-
-/** What a document's score follows from. */
-export interface ScoringFacts {
-  readonly lexemes: readonly WeightedLexeme[];
-  readonly statistics: ScopeStatistics;
-}
+  | ({ readonly way: "planned"; readonly requirement: Requirement } & ScoringFacts);
 
 /** The documents that a search considers. */
 export interface Scope {
@@ -40,23 +28,12 @@ export interface TextSql {
   readonly score: string;
 }
 
-/** Which documents are searched, as conditions on the alias `m`, and how many are wanted. */
-export interface TextPlace {
-  readonly table: string;
-  readonly where: string;
-  readonly inTenant: string;
-  readonly wanted: string;
-}
-
-/** A leg whose candidates are remembered is added to `legs`. */
 export function textSql(
   leg: TextLeg,
   query: string,
-  place: TextPlace,
+  { table, where }: { readonly table: string; readonly where: string },
   parameters: SqlParameters,
-  legs: RememberedLeg[],
 ): TextSql {
-  const { table, where } = place;
   if (leg.way === "counted") {
     return {
       ctes: countedSql(table, where, leg.language, query, parameters),
@@ -65,17 +42,8 @@ export function textSql(
     };
   }
   const scoring = scoringOf(leg, parameters);
-  const ctes = () => {
-    if (leg.way === "planned") {
-      return `${candidatesSql(table, where, scoring, leg.requirement, "", parameters)},
-${scoredSql(scoring)}`;
-    }
-    const remembered = new RememberedLeg("text", leg, parameters);
-    legs.push(remembered);
-    return rememberedSql(place, scoring, leg, remembered, parameters);
-  };
   return {
-    ctes: ctes(),
+    ctes: scoredSql(table, where, scoring, leg.requirement, "", parameters),
     join: "",
     score: `coalesce(${scoring.score("m.lexeme_count", scoring.found)}, 0)::real`,
   };
@@ -141,14 +109,17 @@ scored as materialized (
 )`;
 }
 
-interface Scoring {
+export interface Scoring {
   /** What of a document's lexemes the query asks for. */
   readonly found: string;
   /** The score of a document of this length whose `found` lexemes these are. */
   score(length: string, found: string): string;
 }
 
-function scoringOf({ lexemes, statistics }: ScoringFacts, parameters: SqlParameters): Scoring {
+export function scoringOf(
+  { lexemes, statistics }: ScoringFacts,
+  parameters: SqlParameters,
+): Scoring {
   const { k1, b } = bm25;
   const names = `${parameters.add(lexemes.map((one) => one.lexeme))}::text[]`;
   // Numbers as text keep every bit.
@@ -165,7 +136,7 @@ function scoringOf({ lexemes, statistics }: ScoringFacts, parameters: SqlParamet
 }
 
 /** What is wide is filtered and left behind before anything is scored. */
-function candidatesSql(
+function scoredSql(
   table: string,
   where: string,
   scoring: Scoring,
@@ -178,44 +149,9 @@ candidate as materialized (
   select m.id, m.lexeme_count, ${scoring.found} as found
   from ${table} m
   where ${where} and m.lexemes @@ ${parameters.add(expression(requirement))}::tsquery${limited}
-)`;
-}
-
-function scoredSql(scoring: Scoring): string {
-  return `scored as materialized (
-  select c.id, ${scoring.score("c.lexeme_count", "c.found")} as text_score from candidate c
-)`;
-}
-
-/** Where what is remembered is not enough, every document with one of the lexemes is scored. */
-function rememberedSql(
-  { table, where, inTenant, wanted }: TextPlace,
-  scoring: Scoring,
-  { lexemes, complete }: Extract<TextLeg, { way: "memory" }>,
-  leg: RememberedLeg,
-  parameters: SqlParameters,
-): string {
-  const requirement = { any: lexemes.map(({ lexeme }) => ({ holds: lexeme })) };
-  const any = `${parameters.add(expression(requirement))}::tsquery`;
-  const needed = `${parameters.add(complete ? 0 : 1)}::int * ${wanted}`;
-  const columns = `m.id, m.lexeme_count, ${scoring.found} as found`;
-  return `${leg.namedSql(table, inTenant)},
-text_remembered as materialized (
-  select c.id, ${scoring.score("c.lexeme_count", "c.found")} as score
-  from ${leg.named} named cross join lateral (
-    select ${columns} from ${table} m
-    where ${where} and m.id = named.id and m.lexemes @@ ${any}
-    offset 0
-  ) c
-),${leg.verdictSql("text_remembered", needed)},
-candidate as materialized (
-  select ${columns} from ${table} m
-  where ${where} and m.lexemes @@ ${any} and not ${leg.sufficient}
 ),
 scored as materialized (
-  select id, score as text_score from text_remembered where ${leg.sufficient}
-  union all
-  select c.id, ${scoring.score("c.lexeme_count", "c.found")} from candidate c
+  select c.id, ${scoring.score("c.lexeme_count", "c.found")} as text_score from candidate c
 )`;
 }
 
@@ -231,8 +167,7 @@ export function probeStatement(
   const scoring = scoringOf(facts, parameters);
   const limited = `\n  limit ${parameters.add(most)}::int`;
   const text = `
-with ${candidatesSql(scope.table, where, scoring, requirement, limited, parameters)},
-${scoredSql(scoring)}
+with ${scoredSql(scope.table, where, scoring, requirement, limited, parameters)}
 select text_score as score from scored
 order by text_score desc offset ${parameters.add(kth - 1)}::int limit 1`;
   return { text, parameters };

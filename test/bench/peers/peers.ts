@@ -1,18 +1,19 @@
 /**
  * The vector store against other vector stores, with the same vectors and queries:
- * `node test/bench/peers/peers.ts [--rows=20000] [--searches=300] [--callers=32] [--exact] [--json]`.
+ * `node test/bench/peers/peers.ts [--rows=20000] [--searches=300] [--callers=32] [--json]`.
  *
  * Chroma runs as its server and LanceDB within a Python process, both from PyPI in a virtual
  * environment that is made in a temporary folder; one that cannot be installed is left out by name.
  * Vectors of 768 components lie in clusters; a search asks for 20 documents with their contents.
- * The vector store builds an HNSW index first, unless it serves none, or --exact says not to.
+ *
+ * The vector store builds an HNSW index and is told to ask it for scopes of this size, as the peers
+ * do with theirs; then it is asked once more as it is by default, exactly.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import pg from "pg";
 import { MemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { IndexKind } from "../../../shared/gen/mahavishnu/vectorstore/v1/collection_pb.js";
@@ -28,7 +29,6 @@ const { values: args } = parseArgs({
     rows: { type: "string", default: "20000" },
     searches: { type: "string", default: "300" },
     callers: { type: "string", default: "32" },
-    exact: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -120,56 +120,57 @@ async function loadedPerSecond(load: () => Promise<unknown>): Promise<number> {
   return (1_000 * rows) / (performance.now() - started);
 }
 
-async function ours(): Promise<{ figures: Figures; how: string }> {
+async function ours(): Promise<Map<string, Figures>> {
   const database = await testDatabase(postgresMissing() === undefined ? "postgres" : "pglite");
-  const service = await startVectorStore(database.url);
   try {
-    const { client } = service;
-    async function* requests() {
-      const batch = 500;
-      for (let at = 0; at < rows; at += batch) {
-        const documents = contents.slice(at, at + batch).map((content, i) => ({
-          id: String(at + i),
-          content,
-          vector: { values: [...(vectors[at + i] ?? [])] },
-          memoryType: MemoryType.RAG,
-          sourceSystem: "bench",
-        }));
-        yield create(BulkUpsertRequestSchema, { sequence: BigInt(at), documents, model: "bench" });
-      }
-    }
-    let how = "exact";
-    const load = await loadedPerSecond(async () => {
-      for await (const { error } of client.bulkUpsert(requests())) {
-        if (error !== undefined) throw new Error(error.message);
-      }
-      if (!args.exact) how = await buildIndex();
-    });
-    async function buildIndex(): Promise<string> {
-      try {
-        for await (const { done } of client.buildIndex({ index: { kind: IndexKind.HNSW } })) {
-          if (done) return "HNSW";
-        }
-        throw new Error("the index was not finished");
-      } catch (error) {
-        if (ConnectError.from(error).code !== Code.Unimplemented) throw error;
-        return "exact, since BuildIndex is not served";
-      }
-    }
-    const raw = new pg.Client(database.url);
-    await raw.connect();
-    await raw.query("vacuum analyze memories");
-    await raw.end();
-    const figures = await measure(load, async (query) => {
-      const vector = { values: [...query] };
-      const { hits } = await client.search({ vector, limit, model: "bench" });
-      return hits.map((one) => one.document?.id ?? "");
-    });
-    return { figures, how };
+    const exactScope = { MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE: "1000" };
+    const byIndex = await searched(database.url, exactScope, true);
+    const exactly = await searched(database.url, {}, false);
+    return new Map([
+      ["vector-store, HNSW", byIndex],
+      ["vector-store, exact", { ...exactly, load: byIndex.load }],
+    ]);
   } finally {
-    await service[Symbol.asyncDispose]();
     await database.close();
   }
+}
+
+async function searched(
+  url: string,
+  env: Readonly<Record<string, string>>,
+  loads: boolean,
+): Promise<Figures> {
+  await using service = await startVectorStore(url, env);
+  const { client } = service;
+  async function* requests() {
+    const batch = 500;
+    for (let at = 0; at < rows; at += batch) {
+      const documents = contents.slice(at, at + batch).map((content, i) => ({
+        id: String(at + i),
+        content,
+        vector: { values: [...(vectors[at + i] ?? [])] },
+        memoryType: MemoryType.RAG,
+        sourceSystem: "bench",
+      }));
+      yield create(BulkUpsertRequestSchema, { sequence: BigInt(at), documents, model: "bench" });
+    }
+  }
+  const load = await loadedPerSecond(async () => {
+    if (!loads) return;
+    for await (const { error } of client.bulkUpsert(requests())) {
+      if (error !== undefined) throw new Error(error.message);
+    }
+    for await (const _ of client.buildIndex({ index: { kind: IndexKind.HNSW } }));
+  });
+  const raw = new pg.Client(url);
+  await raw.connect();
+  await raw.query("vacuum analyze memories");
+  await raw.end();
+  return await measure(load, async (query) => {
+    const vector = { values: [...query] };
+    const { hits } = await client.search({ vector, limit, model: "bench" });
+    return hits.map((one) => one.document?.id ?? "");
+  });
 }
 
 async function chroma(python: PythonEnvironment, folder: string): Promise<Figures> {
@@ -199,8 +200,7 @@ const folder = await mkdtemp(join(tmpdir(), "mahavishnu-peers-"));
 const results: { readonly who: string; readonly figures: Figures }[] = [];
 const left: string[] = [];
 try {
-  const { figures, how } = await ours();
-  results.push({ who: `vector-store, ${how}`, figures });
+  for (const [who, figures] of await ours()) results.push({ who, figures });
   const peers = { Chroma: chroma, LanceDB: lance };
   const python = await PythonEnvironment.make(join(folder, "venv")).catch((error) => {
     left.push(`all peers: ${error.message}`);

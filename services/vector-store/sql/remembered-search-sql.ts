@@ -1,0 +1,226 @@
+import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "../search.ts";
+import type { ScoringFacts } from "../text-plan.ts";
+import { isLive } from "./document-row.ts";
+import type { DocumentTable } from "./document-table.ts";
+import { filterSql } from "./filter-sql.ts";
+import { unseen } from "./known-scope-sql.ts";
+import { Comparison } from "./nearest-sql.ts";
+import { SqlParameters, type Statement } from "./parameters.ts";
+import { bestCloseness, bestPassagesSql, nearestPassagesSql } from "./passage-search-sql.ts";
+import { answerSql, hybridScore } from "./search-sql.ts";
+import { scoringOf } from "./text-search-sql.ts";
+
+/** More changes than this are not looked at one by one. */
+const mostChanges = 2_000;
+
+/** What the memory of a scope tells of a search. */
+export interface Remembered {
+  readonly snapshot: string;
+  /** The candidates of both legs. */
+  readonly ids: readonly string[];
+  /** Undefined: not searched by vector. */
+  readonly vector: { readonly beyond: number } | undefined;
+  /** Undefined: not searched by words. */
+  readonly text: RememberedText | undefined;
+}
+
+export interface RememberedText {
+  readonly facts: ScoringFacts;
+  /** Of each candidate, as it was when the snapshot was taken. */
+  readonly scores: readonly number[];
+  readonly beyond: number;
+  /** No other document holds any of the lexemes. */
+  readonly complete: boolean;
+}
+
+/**
+ * A whole search, as `searchStatement`, of what a scope's memory names and of what has changed
+ * since: their vectors, and the filter, are what is stored now, and so are the words of what has
+ * changed. The best are among them as long as so many as are wanted are better than any other
+ * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
+ * how many have changed. Both stand in every row; where there is no hit, there is one row without.
+ *
+ * Passages are not remembered. All of the tenant's are compared, and as many documents as are wanted
+ * are named for theirs, so that no other document is among the best for a passage either.
+ */
+export function rememberedStatement(
+  table: DocumentTable,
+  tenant: string,
+  query: SearchQuery,
+  remembered: Remembered,
+): Statement {
+  const parameters = new SqlParameters();
+  const inTenant = `m.tenant = ${parameters.add(tenant)}`;
+  const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
+  const scope = `${inTenant} and ${isLive}${filter}`;
+  const limit = `${parameters.add(query.limit)}::int`;
+  const snapshot = `${parameters.add(remembered.snapshot)}::pg_snapshot`;
+  const legs = legsSql(table, query, remembered, parameters);
+  const wanted =
+    query.mode === "hybrid" ? `${parameters.add(hybridCandidates(query.limit))}::int` : limit;
+  const passages = passagesSql(table, legs.comparison, { scope, inTenant, wanted });
+  const answer = answerSql(table, query, legs.comparison, inTenant, parameters);
+  const text = `
+with changed as materialized (
+  select m.id from ${table.name} m
+  where ${inTenant} and ${unseen(snapshot)}
+  limit ${mostChanges + 1}
+),
+changes as materialized (
+  select count(*)::int as count from changed
+),${passages.ctes}
+given as materialized (
+  select given.id, given.text_score, false as words_anew
+  from unnest(${parameters.add(remembered.ids)}::text[], ${legs.scores}) given(id, text_score)
+  where not exists (select from changed where changed.id = given.id)
+),
+named as materialized (
+  select id, text_score, words_anew from given
+  union all
+  select id, null, true from changed where (select count from changes) <= ${mostChanges}${passages.named}
+),
+known as materialized (
+  select m.id, m.closeness, m.text_score
+  from named ${passages.join}cross join lateral (
+    select m.id, ${legs.closeness} as closeness, ${legs.textScore} as text_score
+    from ${table.name} m where ${scope} and m.id = named.id
+    offset 0
+  ) m
+),
+verdict as materialized (
+  select (select count from changes) as changed,
+    not ((select count from changes) <= ${mostChanges}${legs.sufficient(wanted)}) as insufficient
+),
+${hitsSql(query, legs, { limit, wanted }, parameters)},
+${answer.ctes}
+select ${answer.columns}, verdict.changed, verdict.insufficient
+from verdict left join answer m on true
+order by m.rank desc, m.id`;
+  return { text, parameters };
+}
+
+/** Expressions of the legs that there are; null for one that there is not. */
+interface Legs {
+  /** The candidates' scores by words. */
+  readonly scores: string;
+  readonly comparison: Comparison | undefined;
+  readonly closeness: string;
+  readonly textScore: string;
+  readonly score: (closeness: string) => string;
+  readonly sufficient: (wanted: string) => string;
+}
+
+function legsSql(
+  table: DocumentTable,
+  query: SearchQuery,
+  { vector, text }: Remembered,
+  parameters: SqlParameters,
+): Legs {
+  // Numbers as text keep every bit.
+  const bound = (beyond: number) => `${parameters.add(String(beyond))}::float8`;
+  const conditions: ((wanted: string) => string)[] = [];
+  const better = (column: string, beyond: number) => {
+    const least = bound(beyond);
+    conditions.push(
+      (wanted) => `
+      and (select count(*) from known where ${column} > ${least}) >= ${wanted}`,
+    );
+  };
+  let comparison: Comparison | undefined;
+  let closeness = "null::real";
+  let score = (_: string) => "null::real";
+  if (vector !== undefined && query.mode !== "text") {
+    const compared = new Comparison(table, query.vector, parameters);
+    comparison = compared;
+    closeness = `case when m.embedding is not null then ${bestCloseness(compared)} end`;
+    score = (of) => compared.score(of);
+    better("closeness", vector.beyond);
+  }
+  let scores = "null::float8[]";
+  let textScore = "null::real";
+  if (text !== undefined) {
+    scores = `${parameters.add(text.scores.map(String))}::float8[]`;
+    const scoring = scoringOf(text.facts, parameters);
+    textScore = `case when named.words_anew
+      then coalesce(${scoring.score("m.lexeme_count", scoring.found)}, 0)
+      else named.text_score end::real`;
+    if (!text.complete) better("text_score", text.beyond);
+  }
+  const sufficient = (wanted: string) => conditions.map((one) => one(wanted)).join("");
+  return { scores, comparison, closeness, textScore, score, sufficient };
+}
+
+/** Where vectors are compared: those of passages, and the documents that are named for theirs. */
+function passagesSql(
+  table: DocumentTable,
+  comparison: Comparison | undefined,
+  {
+    scope,
+    inTenant,
+    wanted,
+  }: { readonly scope: string; readonly inTenant: string; readonly wanted: string },
+): { readonly ctes: string; readonly named: string; readonly join: string } {
+  if (comparison === undefined) return { ctes: "", named: "", join: "" };
+  return {
+    ctes: `
+${bestPassagesSql(table, comparison, inTenant)},
+near_by_passage as materialized (${nearestPassagesSql(table, scope, wanted)}
+),`,
+    // Their words are what is stored now, as of what has changed.
+    named: `
+  union all
+  select p.id, null, true from near_by_passage p
+  where not exists (select from changed where changed.id = p.id)
+    and not exists (select from given where given.id = p.id)`,
+    join: "left join best_passages b on b.id = named.id ",
+  };
+}
+
+/** CTEs that end in `hits`. */
+function hitsSql(
+  query: SearchQuery,
+  legs: Legs,
+  { limit, wanted }: { readonly limit: string; readonly wanted: string },
+  parameters: SqlParameters,
+): string {
+  const enough = "not (select insufficient from verdict)";
+  switch (query.mode) {
+    case "vector":
+      return `hits as materialized (
+  select id, closeness as rank, score, score as vector_score, null::real as text_score
+  from (select id, closeness, ${legs.score("closeness")} as score from known) scored
+  where closeness is not null and ${enough}
+  order by closeness desc, id limit ${limit}
+)`;
+    case "text":
+      return `hits as materialized (
+  select id, text_score as rank, text_score as score, null::real as vector_score, text_score
+  from known where text_score > 0 and ${enough}
+  order by text_score desc, id limit ${limit}
+)`;
+    case "hybrid": {
+      const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
+      return `candidate_ids as materialized (
+  (
+    select id from known where closeness is not null and ${enough}
+    order by closeness desc, id limit ${wanted}
+  )
+  union
+  (
+    select id from known where text_score > 0 and ${enough}
+    order by text_score desc, id limit ${wanted}
+  )
+),
+parts as materialized (
+  select id, case when closeness is not null then ${legs.score("closeness")} end as vector_score,
+    text_score
+  from candidate_ids join known using (id)
+),
+hits as materialized (
+  select id, score as rank, score, vector_score, text_score
+  from (select *, ${hybridScore(weight)} as score from parts) mixed
+  order by score desc, id limit ${limit}
+)`;
+    }
+  }
+}
