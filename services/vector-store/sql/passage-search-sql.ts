@@ -1,11 +1,26 @@
 import type { DocumentTable } from "./document-table.ts";
 import type { Comparison } from "./nearest-sql.ts";
+import { SqlParameters, type Statement } from "./parameters.ts";
 import { passagesTable } from "./passage-writes.ts";
+
+const anyPassages = (table: DocumentTable, inTenant: string) =>
+  `exists (select from ${passagesTable(table)} m where ${inTenant})`;
+
+/** A further column, `has_passages`: whether the tenant has any. It is a look into an index. */
+export function hasPassagesColumn(table: DocumentTable, inTenant: string): string {
+  return `, (select ${anyPassages(table, inTenant)}) as has_passages`;
+}
+
+/** Whether the tenant has any: column `has_passages` of the only row. */
+export function hasPassagesStatement(table: DocumentTable, tenant: string): Statement {
+  const parameters = new SqlParameters();
+  const inTenant = `m.tenant = ${parameters.add(tenant)}`;
+  return { text: `select ${anyPassages(table, inTenant)} as has_passages`, parameters };
+}
 
 /**
  * A CTE `best_passages (id, closeness)`: the nearest passage of each document of the tenant. Every
- * passage is compared; where there is none, that is a look into an index, and what is joined with
- * it is not begun. `inTenant` is a condition on the alias `m`.
+ * passage is compared. `inTenant` is a condition on the alias `m`.
  */
 export function bestPassagesSql(
   table: DocumentTable,

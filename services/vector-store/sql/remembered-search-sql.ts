@@ -6,7 +6,12 @@ import { filterSql } from "./filter-sql.ts";
 import { unseen } from "./known-scope-sql.ts";
 import { Comparison } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
-import { bestCloseness, bestPassagesSql, nearestPassagesSql } from "./passage-search-sql.ts";
+import {
+  bestCloseness,
+  bestPassagesSql,
+  hasPassagesColumn,
+  nearestPassagesSql,
+} from "./passage-search-sql.ts";
 import { answerSql, hybridScore } from "./search-sql.ts";
 import { scoringOf } from "./text-search-sql.ts";
 
@@ -40,14 +45,16 @@ export interface RememberedText {
  * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
  * how many have changed. Both stand in every row; where there is no hit, there is one row without.
  *
- * Passages are not remembered. All of the tenant's are compared, and as many documents as are wanted
- * are named for theirs, so that no other document is among the best for a passage either.
+ * Passages are not remembered. `withPassages` compares all of the tenant's, and names as many
+ * documents as are wanted for theirs, so that no other is among the best for a passage either;
+ * without, `has_passages` stands in every row too, in a search that compares vectors.
  */
 export function rememberedStatement(
   table: DocumentTable,
   tenant: string,
   query: SearchQuery,
   remembered: Remembered,
+  withPassages = false,
 ): Statement {
   const parameters = new SqlParameters();
   const inTenant = `m.tenant = ${parameters.add(tenant)}`;
@@ -55,11 +62,14 @@ export function rememberedStatement(
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
   const snapshot = `${parameters.add(remembered.snapshot)}::pg_snapshot`;
-  const legs = legsSql(table, query, remembered, parameters);
+  const legs = legsSql(table, query, remembered, withPassages, parameters);
+  const compared = withPassages ? legs.comparison : undefined;
   const wanted =
     query.mode === "hybrid" ? `${parameters.add(hybridCandidates(query.limit))}::int` : limit;
-  const passages = passagesSql(table, legs.comparison, { scope, inTenant, wanted });
-  const answer = answerSql(table, query, legs.comparison, inTenant, parameters);
+  const passages = passagesSql(table, compared, { scope, inTenant, wanted });
+  const answer = answerSql(table, query, compared, inTenant, parameters);
+  const told =
+    legs.comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
 with changed as materialized (
   select m.id from ${table.name} m
@@ -93,7 +103,7 @@ verdict as materialized (
 ),
 ${hitsSql(query, legs, { limit, wanted }, parameters)},
 ${answer.ctes}
-select ${answer.columns}, verdict.changed, verdict.insufficient
+select ${answer.columns}, verdict.changed, verdict.insufficient${told}
 from verdict left join answer m on true
 order by m.rank desc, m.id`;
   return { text, parameters };
@@ -114,6 +124,7 @@ function legsSql(
   table: DocumentTable,
   query: SearchQuery,
   { vector, text }: Remembered,
+  withPassages: boolean,
   parameters: SqlParameters,
 ): Legs {
   // Numbers as text keep every bit.
@@ -132,7 +143,8 @@ function legsSql(
   if (vector !== undefined && query.mode !== "text") {
     const compared = new Comparison(table, query.vector, parameters);
     comparison = compared;
-    closeness = `case when m.embedding is not null then ${bestCloseness(compared)} end`;
+    const nearest = withPassages ? bestCloseness(compared) : compared.closeness();
+    closeness = `case when m.embedding is not null then ${nearest} end`;
     score = (of) => compared.score(of);
     better("closeness", vector.beyond);
   }

@@ -8,6 +8,7 @@ import { SqlParameters, type Statement } from "./parameters.ts";
 import {
   bestCloseness,
   bestPassagesSql,
+  hasPassagesColumn,
   matchedJoin,
   matchedSql,
   withPassagesSql,
@@ -25,6 +26,9 @@ import { type TextLeg, textSql } from "./text-search-sql.ts";
  * Hits are ordered by `rank`, which is as fine as the score and goes on where that is cut off.
  * Both are of single precision, as scores travel, so that what a caller sees as equal is ordered
  * by id.
+ *
+ * `withPassages` compares the vectors of passages too; without, a column `has_passages` tells whether
+ * the tenant has any, in a search that compares vectors.
  */
 export function searchStatement(
   table: DocumentTable,
@@ -32,6 +36,7 @@ export function searchStatement(
   query: SearchQuery,
   nearest: NearestPlan,
   words: TextLeg | undefined,
+  withPassages = false,
 ): Statement {
   const parameters = new SqlParameters();
   const tenantParameter = parameters.add(tenant);
@@ -41,21 +46,23 @@ export function searchStatement(
   const limit = `${parameters.add(query.limit)}::int`;
   const comparison =
     query.mode === "text" ? undefined : new Comparison(table, query.vector, parameters);
-  const legs = { nearest, words, comparison };
+  const legs = { nearest, words, comparison, withPassages };
   const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
-  const answer = answerSql(table, query, comparison, inTenant, parameters);
+  const compared = withPassages ? comparison : undefined;
+  const answer = answerSql(table, query, compared, inTenant, parameters);
+  const told = comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
 with ${parts},
 ${answer.ctes}
-select ${answer.columns}
+select ${answer.columns}${told}
 from answer m
 order by m.rank desc, m.id`;
   return { text, parameters };
 }
 
 /**
- * The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. Where
- * vectors were compared there is a CTE `best_passages`.
+ * The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. With a
+ * `comparison` there is a CTE `best_passages`, and the columns tell which passage is the best.
  */
 export function answerSql(
   table: DocumentTable,
@@ -102,6 +109,7 @@ interface Legs {
   readonly words: TextLeg | undefined;
   /** Undefined: not searched by vector. */
   readonly comparison: Comparison | undefined;
+  readonly withPassages: boolean;
 }
 
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
@@ -112,10 +120,15 @@ function hitsSql(
   { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
-  const nearestOf = (comparison: Comparison, wanted: { count: number; sql: string }) =>
-    `${nearestSql(table, comparison, legs.nearest, scope, wanted)},
+  const { withPassages } = legs;
+  const nearestOf = (comparison: Comparison, wanted: { count: number; sql: string }) => {
+    const into = withPassages ? "nearest_documents" : "nearest";
+    const ofDocuments = nearestSql(table, comparison, legs.nearest, scope, wanted, into);
+    if (!withPassages) return ofDocuments;
+    return `${ofDocuments},
 ${bestPassagesSql(table, comparison, inTenant)},
 ${withPassagesSql(table, scope, wanted.sql)}`;
+  };
   const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
@@ -136,6 +149,7 @@ hits as materialized (
       const count = hybridCandidates(query.limit);
       const candidates = `${parameters.add(count)}::int`;
       const comparison = required(legs.comparison);
+      const closeness = withPassages ? bestCloseness(comparison) : comparison.closeness();
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
       const words = textSql(required(legs.words), query.text, place, parameters);
       return `${words.ctes},
@@ -147,12 +161,12 @@ candidate_ids as materialized (
 ),
 parts as materialized (
   select m.id,
-    case when m.embedding is not null then ${comparison.score(bestCloseness(comparison))} end
+    case when m.embedding is not null then ${comparison.score(closeness)} end
       as vector_score,
     ${words.score} as text_score
   from candidate_ids c
     join ${table.name} m on ${inTenant} and m.id = c.id
-    left join best_passages b on b.id = m.id
+    ${withPassages ? "left join best_passages b on b.id = m.id" : ""}
     ${words.join}
 ),
 hits as materialized (
