@@ -12,6 +12,12 @@ import { processSettings } from "../../shared/process.ts";
 /** A call that waits this long for a connection is refused, whatever its own deadline. */
 const acquireTimeoutMs = 30_000;
 
+/**
+ * Statements of large scopes look dear enough to be compiled first, which takes longer than it saves
+ * where nearly all of the time goes into comparing vectors.
+ */
+const sessionSettings = ["jit=off"];
+
 export const vectorStoreSettings = {
   ...processSettings,
   ...postgresSettings,
@@ -93,6 +99,11 @@ export type VectorStoreConfig = ReturnType<typeof readConfig>;
 export function readConfig(sources: ConfigSources = configSources()) {
   const values = readSettings(vectorStoreSettings, sources);
   const { maxWaiting } = values;
-  const postgres = { ...postgresConfig(values, "vector-store"), maxWaiting, acquireTimeoutMs };
+  const postgres = {
+    ...postgresConfig(values, "vector-store"),
+    sessionSettings,
+    maxWaiting,
+    acquireTimeoutMs,
+  };
   return { ...values, postgres };
 }

@@ -53,10 +53,14 @@ const pausePerReadingByDefault = 20;
 
 /** Documents of one statement: it takes the event loop ten milliseconds to take them in. */
 const pageRows = 250;
+/** So many documents tell how large the others are. */
+const enoughToTell = 5_000;
 /** So many changes make the memory catch up. */
 const changesWorthReading = 64;
-/** How long a scope is not looked at again that is too small or too large, or could not be read. */
+/** How long a scope is not looked at again that is too small, or could not be read. */
 const unfitMs = 60_000;
+/** And one that there is no room for. */
+const tooLargeMs = 600_000;
 /** A scope is read anew after this time: deletions are not noticed otherwise. */
 const longestLifeMs = 600_000;
 /** Or where more rows than this are of no document, for each that is. */
@@ -153,9 +157,10 @@ export class KnownScopes implements AsyncDisposable {
       try {
         if (!this.#closed) await work();
       } catch (error) {
+        const tooLarge = error instanceof ScopeTooLargeError;
         this.#scopes.delete(key);
-        this.#unfit.set(key, true);
-        if (!(error instanceof ScopeTooLargeError)) this.#onFailure(error);
+        this.#unfit.set(key, true, { ttl: tooLarge ? tooLargeMs : unfitMs });
+        if (!tooLarge) this.#onFailure(error);
       } finally {
         this.#busy.delete(key);
       }
@@ -187,11 +192,11 @@ export class KnownScopes implements AsyncDisposable {
       restedAt: readAt,
       tookMs: 0,
     };
-    await this.#pages(scope, source, undefined);
+    await this.#pages(scope, source, undefined, count);
     scope.restedAt = performance.now();
     scope.tookMs = scope.restedAt - readAt;
     this.#scopes.set(key, scope);
-    if (!this.#scopes.has(key)) this.#unfit.set(key, true);
+    if (!this.#scopes.has(key)) throw new ScopeTooLargeError();
   }
 
   async #catchUp(key: string, source: ScopeSource): Promise<void> {
@@ -200,7 +205,7 @@ export class KnownScopes implements AsyncDisposable {
     const began = performance.now();
     const snapshot = await source.snapshot();
     // What is newer than the snapshot that a search names does no harm: the database tells it too.
-    await this.#pages(scope, source, scope.snapshot);
+    await this.#pages(scope, source, scope.snapshot, scope.words.size);
     scope.snapshot = snapshot;
     scope.restedAt = performance.now();
     scope.tookMs = scope.restedAt - began;
@@ -210,7 +215,13 @@ export class KnownScopes implements AsyncDisposable {
     this.#scopes.set(key, scope);
   }
 
-  async #pages(scope: Scope, source: ScopeSource, since: string | undefined): Promise<void> {
+  /** Ends as soon as so many documents as there are will not fit, as far as those tell that came. */
+  async #pages(
+    scope: Scope,
+    source: ScopeSource,
+    since: string | undefined,
+    documents: number,
+  ): Promise<void> {
     const { vectors, words } = scope;
     let after = "";
     while (!this.#closed) {
@@ -222,7 +233,11 @@ export class KnownScopes implements AsyncDisposable {
       }
       const last = page.at(-1);
       if (last === undefined || page.length < pageRows) return;
-      if (vectors.bytes + words.bytes > this.#options.bytes) throw new ScopeTooLargeError();
+      const share = Math.min(1, words.size / documents);
+      const expected = (vectors.bytes + words.bytes) / share;
+      if (words.size >= enoughToTell && expected > this.#options.bytes) {
+        throw new ScopeTooLargeError();
+      }
       after = last.id;
     }
   }

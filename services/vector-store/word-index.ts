@@ -97,29 +97,18 @@ export class WordIndex {
       const row = this.#rows.get(id);
       return row === undefined ? 0 : Math.min(1, scores[row] as number);
     };
-    const found: number[] = [];
-    for (let row = 0; row < scores.length; row++) {
-      if ((scores[row] as number) > 0 && this.#ids[row] !== undefined) found.push(row);
-    }
-    const told = (rows: readonly number[], beyond: number) => ({
-      ids: rows.map((row) => this.#ids[row] as string),
-      beyond,
-      complete: rows.length === found.length,
-      scoreOf,
-    });
-    if (found.length <= most) return told(found, 0);
-    const least = kthLargest(
-      Float64Array.from(found, (row) => scores[row] as number),
-      most,
-    );
-    const best: number[] = [];
+    const enough = this.#ids.length > most;
+    // 0 where fewer than so many have any score.
+    const least = enough ? kthLargest(scores, most) : 0;
+    const ids: string[] = [];
     let missed = 0;
-    for (const row of found) {
+    for (let row = 0; row < scores.length; row++) {
       const score = scores[row] as number;
-      if (score >= least) best.push(row);
-      else missed = Math.max(missed, score);
+      if (score > 0 && score >= least) ids.push(this.#ids[row] as string);
+      else if (score > missed) missed = score;
     }
-    return told(best, missed + rounding);
+    const complete = missed === 0;
+    return { ids, beyond: complete ? 0 : missed + rounding, complete, scoreOf };
   }
 
   #scores({ lexemes, statistics: { meanLength } }: ScoringFacts): Float64Array {
@@ -133,6 +122,9 @@ export class WordIndex {
         const score = (share * times) / (times + k1 * (1 - b + (b * length) / meanLength));
         scores[row] = (scores[row] as number) + score;
       }
+    }
+    if (this.size < this.#ids.length) {
+      for (const [row, id] of this.#ids.entries()) if (id === undefined) scores[row] = 0;
     }
     return scores;
   }

@@ -13,6 +13,11 @@ export interface PostgresConfig {
   readonly applicationName: string;
   /** How long to wait for a connection, free or new, in milliseconds; default 10,000. */
   readonly acquireTimeoutMs?: number;
+  /**
+   * Settings of every session, as `jit=off`; names and values without spaces. The embedded server
+   * knows none of them.
+   */
+  readonly sessionSettings?: readonly string[];
   /** Most callers that wait for a connection; more are refused as OVERLOADED. Default 1,000. */
   readonly maxWaiting?: number;
 }

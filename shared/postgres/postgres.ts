@@ -56,6 +56,9 @@ export class Postgres implements Queryable, AsyncDisposable {
       connectionTimeoutMillis: config.acquireTimeoutMs ?? defaultAcquireTimeoutMs,
       idleTimeoutMillis: idleTimeoutMs,
       keepAlive: true,
+      ...(config.sessionSettings === undefined
+        ? {}
+        : { options: config.sessionSettings.map((one) => `-c ${one}`).join(" ") }),
       ...(config.statementTimeoutMs > 0 ? { statement_timeout: config.statementTimeoutMs } : {}),
     });
     // Between pool and lease, and at its end, nobody else listens to a connection: one that breaks

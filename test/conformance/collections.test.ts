@@ -27,7 +27,7 @@ const kinds: readonly { dimension: number; distance: DistanceName; scale: number
   { dimension: 4_000, distance: "dot_product", scale: 1 },
 ];
 
-describeEachStore("collections", (_, database) => {
+describeEachStore("collections", (kind, database) => {
   let postgres: Postgres;
   let store: PostgresDocumentStore;
   let made = 0;
@@ -198,6 +198,28 @@ describeEachStore("collections", (_, database) => {
       reason: "COLLECTION_PROTECTED",
     });
   });
+
+  // The embedded server's statistics are nobody's to collect.
+  test.runIf(kind === "postgres")(
+    "tell how many rows they have, and how many dead ones",
+    async () => {
+      const { name } = await store.createCollection(newCollection({ dimension: 3 }));
+      const documents = Array.from({ length: 40 }, (_, i) =>
+        newDocument(`text ${i}`, { id: `d${i}`, vector: [1, i, 0] }),
+      );
+      await write(name, ...documents);
+      const ids = documents.slice(0, 15).map(({ id }) => id);
+      await store.delete(tenant, name, { by: "ids", ids });
+      const told = async () => {
+        const { rows, deadRows } = (await store.describe(name)).statistics;
+        return { rows, deadRows };
+      };
+      // The server's sessions report what they did every now and then.
+      await expect
+        .poll(told, { timeout: 30_000, interval: 250 })
+        .toEqual({ rows: 25n, deadRows: 15n });
+    },
+  );
 
   test("of one name are created by one of several callers, and never too many", async () => {
     const wanted = newCollection();

@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import type { Filter } from "../../services/vector-store/filter.ts";
 import { PostgresDocumentStore } from "../../services/vector-store/postgres-store.ts";
+import { QuantizedVectors } from "../../services/vector-store/quantized-vectors.ts";
 import type { SearchBy, SearchQuery } from "../../services/vector-store/search.ts";
 import { contentHash } from "../../shared/hash.ts";
 import { newId } from "../../shared/ids.ts";
@@ -268,6 +269,23 @@ describeEachStore("scopes that are remembered", (kind, database) => {
     },
   );
 
+  test("more changes than can be looked at are left to the database, until they are read", async () => {
+    await remember();
+    await postgres.query(
+      `insert into memories (tenant, id, content, embedding, memory_type, source_system,
+        content_hash, dedup_scope)
+      select tenant, 'm' || n, 'many ' || n, embedding, memory_type, source_system, 'h' || n, 'many'
+      from memories cross join generate_series(1, 4100) n where tenant = $1 and id = 'd5'`,
+      [tenant],
+    );
+    const { ids } = await search(vectorOf(5), { limit: 3 });
+    expect(ids).toEqual(["d5", "m1", "m10"]);
+    // The first of these makes the memory catch up.
+    await search(vectorOf(6));
+    expect(await search(vectorOf(6), { limit: 1 })).toEqual({ remembered: true, ids: ["d6"] });
+    expect((await changesSince())[0]).toBe(0);
+  });
+
   test("a scope that is too small or too large is left to the database", async () => {
     for (const knownScopes of [
       { ...options, fewest: rows + 1 },
@@ -277,5 +295,17 @@ describeEachStore("scopes that are remembered", (kind, database) => {
       store = new PostgresDocumentStore(postgres, { knownScopes });
       for (let i = 0; i < 3; i++) expect((await search(vectorOf(1))).remembered).toBe(false);
     }
+  });
+
+  test("a scope that turns out to be too large is read once, and left", async () => {
+    const bytes = QuantizedVectors.bytesOf(rows + 1, 768);
+    store = new PostgresDocumentStore(postgres, { knownScopes: { ...options, bytes } });
+    const read: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      expect((await search(vectorOf(1))).remembered).toBe(false);
+      read.push(...asked.filter((text) => text.includes("tsvectorsend")));
+    }
+    // Three pages of 250.
+    expect(read).toHaveLength(3);
   });
 });

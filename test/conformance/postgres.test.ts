@@ -8,7 +8,7 @@ import {
   encodeTextArray,
   encodeTimestamptzArray,
 } from "../../shared/postgres/array-codec.ts";
-import type { Postgres } from "../../shared/postgres/postgres.ts";
+import { Postgres } from "../../shared/postgres/postgres.ts";
 import { postgresReadiness } from "../../shared/postgres/readiness.ts";
 import { withRetry } from "../../shared/postgres/retry.ts";
 import { SqlError } from "../../shared/postgres/sql-errors.ts";
@@ -35,6 +35,21 @@ describeEachStore("the pool", (kind, database) => {
     const { rows } = await postgres.query<{ n: number }>("select count(*)::int as n from things");
     return rows[0]?.n;
   };
+
+  test("gives every session its settings, where the server knows any", async () => {
+    await using set = new Postgres({
+      url: database().url,
+      poolSize: 2,
+      statementTimeoutMs: 5_000,
+      applicationName: "mahavishnu-test",
+      sessionSettings: ["jit=off", "work_mem=5MB"],
+    });
+    const { rows } = await set.query(
+      "select current_setting('jit') as jit, current_setting('work_mem') as memory",
+    );
+    if (kind === "postgres") expect(rows).toEqual([{ jit: "off", memory: "5MB" }]);
+    else expect(rows).toHaveLength(1);
+  });
 
   test("gives rows and their number", async () => {
     const inserted = await postgres.query("insert into things values ($1, $2), ($3, $4)", [

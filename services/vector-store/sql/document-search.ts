@@ -63,6 +63,8 @@ interface HitRow extends DocumentRow, HasPassages {
 interface RememberedRow extends HitRow {
   /** Documents that have changed since the scope was remembered. */
   readonly changed: number;
+  /** They were too many to be looked at. */
+  readonly too_many: boolean;
   /** What is remembered is not enough to tell the best. */
   readonly insufficient: boolean;
 }
@@ -277,6 +279,7 @@ export class DocumentSearch implements AsyncDisposable {
     const key = scopeKey(collection, tenant);
     this.#known.changed(key, this.#source(collection, tenant), rows[0]?.changed ?? 0);
     if (rows[0]?.insufficient === false) return rows.filter((row) => row.id !== null);
+    if (rows[0]?.too_many) return undefined;
     const { filter } = query;
     if (filter === undefined) this.#known.insufficient(key);
     else this.#unfitFilters.set(filterKey(collection, tenant, filter), true);

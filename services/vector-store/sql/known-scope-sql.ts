@@ -9,13 +9,18 @@ import { decodeLexemeCounts } from "./tsvector-codec.ts";
 const lastTransaction = "18446744073709551615";
 
 /**
- * What a snapshot does not show, of the table alias `m`. The upper bound changes nothing but the
- * planner's estimate, which otherwise is a third of the table.
+ * Of the table alias `m`: what was written by transactions that a snapshot cannot have shown, or may
+ * have. The upper bound changes nothing but the planner's estimate, which otherwise is a third of
+ * the table.
  */
-export function unseen(snapshot: string): string {
+export function recent(snapshot: string): string {
   return `m.changed_xid >= pg_snapshot_xmin(${snapshot})
-    and m.changed_xid <= '${lastTransaction}'::xid8
-    and not pg_visible_in_snapshot(m.changed_xid, ${snapshot})`;
+    and m.changed_xid <= '${lastTransaction}'::xid8`;
+}
+
+/** Of any row with a `changed_xid`: what a snapshot does not show. */
+export function unseen(snapshot: string): string {
+  return `not pg_visible_in_snapshot(changed_xid, ${snapshot})`;
 }
 
 /** What the database shows now: column `snapshot`. */
@@ -102,10 +107,11 @@ where ${inTenant} and ${from} ${most}`;
     return { text, parameters };
   }
   // What has changed is few, and is found first: no order makes the planner read the tenant for it.
+  const snapshot = `${parameters.add(since)}::pg_snapshot`;
   const text = `
 with changed as materialized (
   select m.id from ${table.name} m
-  where ${inTenant} and ${unseen(`${parameters.add(since)}::pg_snapshot`)}
+  where ${inTenant} and ${recent(snapshot)} and ${unseen(snapshot)}
 )
 select ${columns} from changed join ${table.name} m on ${inTenant} and m.id = changed.id
 where ${from} ${most}`;

@@ -3,7 +3,7 @@ import type { ScoringFacts } from "../text-plan.ts";
 import { isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { unseen } from "./known-scope-sql.ts";
+import { recent, unseen } from "./known-scope-sql.ts";
 import { Comparison } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import {
@@ -15,8 +15,11 @@ import {
 import { answerSql, hybridScore } from "./search-sql.ts";
 import { scoringOf } from "./text-search-sql.ts";
 
-/** More changes than this are not looked at one by one. */
-const mostChanges = 2_000;
+/**
+ * More rows than this are not looked at one by one: those that have changed, and, while a long
+ * transaction is open, those that were written since it began.
+ */
+const mostRecent = 4_000;
 
 /** What the memory of a scope tells of a search. */
 export interface Remembered {
@@ -43,7 +46,8 @@ export interface RememberedText {
  * since: their vectors, and the filter, are what is stored now, and so are the words of what has
  * changed. The best are among them as long as so many as are wanted are better than any other
  * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
- * how many have changed. Both stand in every row; where there is no hit, there is one row without.
+ * how many have changed, `too_many` that they were not all looked at. These stand in every row; where
+ * there is no hit, there is one row without.
  *
  * Passages are not remembered. `withPassages` compares all of the tenant's, and names as many
  * documents as are wanted for theirs, so that no other is among the best for a passage either;
@@ -71,13 +75,17 @@ export function rememberedStatement(
   const told =
     legs.comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
-with changed as materialized (
-  select m.id from ${table.name} m
-  where ${inTenant} and ${unseen(snapshot)}
-  limit ${mostChanges + 1}
+with recent as materialized (
+  select m.id, m.changed_xid from ${table.name} m
+  where ${inTenant} and ${recent(snapshot)}
+  limit ${mostRecent + 1}
+),
+changed as materialized (
+  select id from recent where ${unseen(snapshot)}
 ),
 changes as materialized (
-  select count(*)::int as count from changed
+  select (select count(*) from changed)::int as count,
+    (select count(*) from recent) > ${mostRecent} as too_many
 ),${passages.ctes}
 given as materialized (
   select given.id, given.text_score, false as words_anew
@@ -87,7 +95,7 @@ given as materialized (
 named as materialized (
   select id, text_score, words_anew from given
   union all
-  select id, null, true from changed where (select count from changes) <= ${mostChanges}${passages.named}
+  select id, null, true from changed where not (select too_many from changes)${passages.named}
 ),
 known as materialized (
   select m.id, m.closeness, m.text_score
@@ -98,12 +106,13 @@ known as materialized (
   ) m
 ),
 verdict as materialized (
-  select (select count from changes) as changed,
-    not ((select count from changes) <= ${mostChanges}${legs.sufficient(wanted)}) as insufficient
+  select changes.count as changed, changes.too_many,
+    changes.too_many or not (true${legs.sufficient(wanted)}) as insufficient
+  from changes
 ),
 ${hitsSql(query, legs, { limit, wanted }, parameters)},
 ${answer.ctes}
-select ${answer.columns}, verdict.changed, verdict.insufficient${told}
+select ${answer.columns}, verdict.changed, verdict.too_many, verdict.insufficient${told}
 from verdict left join answer m on true
 order by m.rank desc, m.id`;
   return { text, parameters };
