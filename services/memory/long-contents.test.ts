@@ -60,6 +60,26 @@ describe("a long content", () => {
     expect((await suite.client.getMemory({ id: "bear" })).embeddingState).toBe(READY);
   });
 
+  it("keeps no shorter one waiting that is embedded with it", async () => {
+    const memories = [long("bear"), "short", long("wolf"), "another"].map(
+      (content) => agentMemory(content).memory,
+    );
+    const requests = async function* () {
+      yield { sequence: 1n, memories };
+    };
+    for await (const { results } of suite.client.bulkStore(requests())) {
+      for (const [index, { id }] of results.entries()) {
+        const content = memories[index]?.content ?? "";
+        expect(stored(id)).toMatchObject({
+          content,
+          vector: { values: [1, 2, 3, content.length] },
+          passages: expected(content),
+        });
+      }
+    }
+    expect(suite.peers.embedded.slice(0, 3)).toEqual(["short", "another", long("bear")]);
+  });
+
   it("goes without the passage that the model refuses, and waits where it refuses the whole", async () => {
     const [first] = passagesOf(long("bear"));
     suite.peers.refusedTexts.add(first?.text ?? "").add(long("wolf"));

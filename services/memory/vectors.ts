@@ -80,25 +80,29 @@ export class Vectors {
     contents: readonly string[],
     budgetMs: number,
   ): Promise<EmbeddedTexts> {
-    const split = contents.map((content) => ({ content, passages: passagesOf(content) }));
+    const split = contents
+      .map((content, index) => ({ index, content, passages: passagesOf(content) }))
+      // Short ones first: one that takes all of the time keeps no other from its vector.
+      .toSorted((a, b) => a.passages.length - b.passages.length);
     const texts = split.flatMap(({ content, passages }) => [
       content,
       ...passages.map(({ text }) => text),
     ]);
     const { model, vectors } = await this.#embed(call, "document", texts, budgetMs);
+    const ofContents: (ContentVector | undefined)[] = contents.map(() => undefined);
     let at = 0;
-    const ofContents = split.map(({ passages }): ContentVector | undefined => {
+    for (const { index, passages } of split) {
       const values = vectors[at];
       const first = at + 1;
       at = first + passages.length;
-      if (values === undefined || at > vectors.length) return undefined;
+      if (values === undefined || at > vectors.length) continue;
       const embedded = passages.flatMap(({ start, end }, n) => {
-        // What the model refuses of a content it takes as a whole is not worth the whole.
+        // What the model refuses of a content that it takes as a whole is not worth the whole.
         const own = vectors[first + n];
         return own === undefined ? [] : [{ values: own, start, end }];
       });
-      return { values, passages: embedded };
-    });
+      ofContents[index] = { values, passages: embedded };
+    }
     return {
       model: ofContents.some((vector) => vector !== undefined) ? model : "",
       vectors: ofContents,
