@@ -1,7 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
 import { type Call, remainingMs, withinOrUnavailable } from "./deadline.ts";
 import type { NewMemory } from "./memory.ts";
-import { messageParts } from "./message-parts.ts";
+import { messageParts, vectorBytes } from "./message-parts.ts";
 import type { DocumentOutcome, Documents, DocumentWrite } from "./ports.ts";
 import type { EmbeddedTexts, Vectors } from "./vectors.ts";
 
@@ -78,7 +78,7 @@ export class DocumentWriter {
         attempt < mostAttempts
           ? await ((attempt === 1 ? early?.embedded : undefined) ??
               this.#vectors.embedForStoring(call, texts))
-          : { model: "", vectors: texts.map(() => undefined) };
+          : { model: "", vectors: texts.map(() => undefined), late: false };
       await beforeWrite(memories.filter((_, index) => embedded.vectors[index] === undefined));
       try {
         return await this.#upsert(call, memories, embedded);
@@ -131,6 +131,6 @@ function bytesOf({ memory, vector }: DocumentWrite): number {
   return (
     Buffer.byteLength(memory.content) +
     Buffer.byteLength(JSON.stringify(memory.metadata)) +
-    4 * (vector?.length ?? 0)
+    (vector === undefined ? 0 : vectorBytes(vector))
   );
 }

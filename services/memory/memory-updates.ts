@@ -209,7 +209,7 @@ export class MemoryUpdates {
       const embedded =
         anew && round <= 2
           ? await this.#vectors.embedForStoring(call, [after.content])
-          : { model: "", vectors: [] };
+          : { model: "", vectors: [], late: false };
       try {
         const written = await this.#ask(call, (peerCall) =>
           this.#documents.change(

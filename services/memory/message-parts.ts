@@ -1,4 +1,5 @@
 import { DomainError } from "../../shared/errors.ts";
+import type { ContentVector } from "./ports.ts";
 
 /** What one call to the vector store may carry; its limit is 16 MiB. */
 const mostItems = 1_000;
@@ -22,6 +23,11 @@ export function* messageParts<T>(
     size += bytes;
   }
   if (part.length > 0) yield part;
+}
+
+/** What a content's vector takes in a message, with those of its passages. */
+export function vectorBytes({ values, passages }: ContentVector): number {
+  return 4 * values.length * (1 + passages.length) + 16 * passages.length;
 }
 
 /** Reads by id in as many messages as the answer needs: what is too large for one is halved. */

@@ -2,7 +2,7 @@ import { DomainError } from "../../shared/errors.ts";
 import { type Call, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import type { StoredMemory } from "./memory.ts";
-import { messageParts, readInParts } from "./message-parts.ts";
+import { messageParts, readInParts, vectorBytes } from "./message-parts.ts";
 import type { DocumentOutcome, Documents, VectorWrite } from "./ports.ts";
 import type { OutboxItem, OutboxStore } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
@@ -53,7 +53,7 @@ export class PendingEmbeddings {
       } else await this.#store.putBack([item], downRetryMs, call.signal);
     }
     if (open.length === 0) return [];
-    const { model, vectors } = await this.#vectors.embedInBackground(
+    const { model, vectors, late } = await this.#vectors.embedInBackground(
       call,
       open.map(({ memory }) => memory.content),
     );
@@ -62,14 +62,13 @@ export class PendingEmbeddings {
       return vector === undefined ? [] : [{ item, write: { id, content, vector } }];
     });
     const ends = await this.#write(call, embedded, model);
-    const down = model === "";
     const changed: EmbeddingItem[] = [];
     for (const { item } of open) {
       const end = ends.get(item);
       if (end === "done") await this.#store.remove([item], call.signal);
       else if (end === "changed") changed.push(item);
       else {
-        const delayMs = down ? downRetryMs : refusedRetryMs * 2 ** Math.min(item.attempts, 20);
+        const delayMs = late ? downRetryMs : refusedRetryMs * 2 ** Math.min(item.attempts, 20);
         await this.#store.putBack([item], Math.min(lastRetryMs, delayMs), call.signal);
       }
     }
@@ -87,7 +86,7 @@ export class PendingEmbeddings {
   ): Promise<ReadonlyMap<EmbeddingItem, End>> {
     const ends = new Map<EmbeddingItem, End>();
     const bytesOf = ({ write: { content, vector } }: { readonly write: VectorWrite }) =>
-      Buffer.byteLength(content) + 4 * vector.length;
+      Buffer.byteLength(content) + vectorBytes(vector);
     try {
       for (const part of messageParts(embedded, bytesOf)) {
         const outcomes = await within(call, writeBudgetMs, (peerCall) =>

@@ -25,24 +25,35 @@ export interface Embedder {
   }>;
 }
 
+/** The vector of a content as a whole, and those of its passages where it is long. */
+export interface ContentVector {
+  readonly values: VectorValues;
+  /** Where each stands: characters of the content. */
+  readonly passages: readonly {
+    readonly values: VectorValues;
+    readonly start: number;
+    readonly end: number;
+  }[];
+}
+
 /** A memory with its vector, where it has one. */
 export interface DocumentWrite {
   readonly memory: NewMemory;
-  readonly vector: VectorValues | undefined;
+  readonly vector: ContentVector | undefined;
 }
 
 /** A vector for a document that is stored, and the content that it was made of. */
 export interface VectorWrite {
   readonly id: string;
   readonly content: string;
-  readonly vector: VectorValues;
+  readonly vector: ContentVector;
 }
 
 /** New values for a document; see `Documents.change`. */
 export interface DocumentChange {
   readonly id: string;
   readonly content?: string;
-  readonly vector?: VectorValues | undefined;
+  readonly vector?: ContentVector | undefined;
   readonly metadata: JsonObject;
   readonly expireTime: Micros | undefined;
   readonly ifUpdateTime: Micros | undefined;

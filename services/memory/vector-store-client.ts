@@ -21,6 +21,7 @@ import type { PeerCall } from "./deadline.ts";
 import type { MemoryType, StoredMemory } from "./memory.ts";
 import type {
   CallerFilter,
+  ContentVector,
   DocumentChange,
   DocumentOutcome,
   Documents,
@@ -65,7 +66,7 @@ export class VectorStoreClient implements Documents {
     const documents = vectors.map(({ id, content, vector }) => ({
       id,
       content,
-      vector: { values: [...vector] },
+      ...vectorFields(vector),
     }));
     const request = { collection, documents, model, vectorsOnly: true };
     const { results } = await told(this.#client.upsertDocuments(request, outgoing(call)));
@@ -84,7 +85,7 @@ export class VectorStoreClient implements Documents {
         id,
         metadata,
         ...(content === undefined ? {} : { content }),
-        ...(vector === undefined ? {} : { vector: { values: [...vector] } }),
+        ...(vector === undefined ? {} : vectorFields(vector)),
         ...(expireTime === undefined ? {} : { expireTime: toTimestamp(expireTime) }),
       },
       updateMask: { paths },
@@ -161,6 +162,16 @@ function garbled(): DomainError {
   return new DomainError("internal", "INTERNAL", "vector-store gave a garbled answer");
 }
 
+function vectorFields({ values, passages }: ContentVector) {
+  return {
+    vector: { values: [...values] },
+    passages: passages.map((one) => ({
+      vector: { values: [...one.values] },
+      range: { start: one.start, end: one.end },
+    })),
+  };
+}
+
 function toProtoDocument({
   memory,
   vector,
@@ -176,7 +187,7 @@ function toProtoDocument({
     repoId: memory.repoId,
     metadata: memory.metadata,
     dedupScope: memory.dedupScope,
-    ...(vector === undefined ? {} : { vector: { values: [...vector] } }),
+    ...(vector === undefined ? {} : vectorFields(vector)),
     ...(createTime === undefined ? {} : { createTime: toTimestamp(createTime) }),
     ...(expireTime === undefined ? {} : { expireTime: toTimestamp(expireTime) }),
   };

@@ -1,13 +1,23 @@
 import { DomainError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, remainingMs, within } from "./deadline.ts";
+import { passagesOf } from "./passages.ts";
 import { LeftAloneError, PeerGuard } from "./peer-guard.ts";
-import type { Documents, Embedder, QueryVector, VectorValues } from "./ports.ts";
+import type { ContentVector, Documents, Embedder, QueryVector, VectorValues } from "./ports.ts";
 
-/** Texts with their vectors; a text that got none is stored as pending. */
+/** Contents with their vectors; one that got none is stored as pending. */
 export interface EmbeddedTexts {
   /** The model that made the vectors; empty where there is none. */
   readonly model: string;
+  /** One for each content. */
+  readonly vectors: readonly (ContentVector | undefined)[];
+  /** Embedding was down or late: what lacks a vector may have one later. */
+  readonly late: boolean;
+}
+
+interface Answers {
+  readonly model: string;
+  /** Fewer than texts where embedding failed or was late; undefined for a text that it refused. */
   readonly vectors: readonly (VectorValues | undefined)[];
 }
 
@@ -85,18 +95,54 @@ export class Vectors {
   }
 
   /** Vectors for contents that are stored on a caller's behalf. */
-  embedForStoring(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
+  embedForStoring(call: Call, contents: readonly string[]): Promise<EmbeddedTexts> {
     const share =
       call.deadline === undefined ? storeBudgetMs : remainingMs(call, Infinity) * storeShare;
-    return this.#embed(call, texts, Math.min(storeBudgetMs, share));
+    return this.#embedContents(call, contents, Math.min(storeBudgetMs, share));
   }
 
   /** As `embedForStoring`, where nobody waits: a model on a slow machine gets the time it needs. */
-  embedInBackground(call: Call, texts: readonly string[]): Promise<EmbeddedTexts> {
-    return this.#embed(call, texts, remainingMs(call, backgroundBudgetMs));
+  embedInBackground(call: Call, contents: readonly string[]): Promise<EmbeddedTexts> {
+    return this.#embedContents(call, contents, remainingMs(call, backgroundBudgetMs));
   }
 
-  async #embed(call: Call, texts: readonly string[], budgetMs: number): Promise<EmbeddedTexts> {
+  /** Each content with its passages behind it: all of them have a vector, or it has none. */
+  async #embedContents(
+    call: Call,
+    contents: readonly string[],
+    budgetMs: number,
+  ): Promise<EmbeddedTexts> {
+    const split = contents
+      .map((content, index) => ({ index, content, passages: passagesOf(content) }))
+      // Short ones first: one that takes all of the time keeps no other from its vector.
+      .toSorted((a, b) => a.passages.length - b.passages.length);
+    const texts = split.flatMap(({ content, passages }) => [
+      content,
+      ...passages.map(({ text }) => text),
+    ]);
+    const { model, vectors } = await this.#embed(call, texts, budgetMs);
+    const ofContents: (ContentVector | undefined)[] = contents.map(() => undefined);
+    let at = 0;
+    for (const { index, passages } of split) {
+      const values = vectors[at];
+      const first = at + 1;
+      at = first + passages.length;
+      if (values === undefined || at > vectors.length) continue;
+      const embedded = passages.flatMap(({ start, end }, n) => {
+        // What the model refuses of a content that it takes as a whole is not worth the whole.
+        const own = vectors[first + n];
+        return own === undefined ? [] : [{ values: own, start, end }];
+      });
+      ofContents[index] = { values, passages: embedded };
+    }
+    return {
+      model: ofContents.some((vector) => vector !== undefined) ? model : "",
+      vectors: ofContents,
+      late: vectors.length < texts.length,
+    };
+  }
+
+  async #embed(call: Call, texts: readonly string[], budgetMs: number): Promise<Answers> {
     const until = performance.now() + budgetMs;
     const vectors: (VectorValues | undefined)[] = [];
     let model = await this.#model(call, Math.min(modelBudgetMs, budgetMs / 2));
@@ -107,8 +153,7 @@ export class Vectors {
       model = answer.model;
       vectors.push(...answer.vectors);
     }
-    while (vectors.length < texts.length) vectors.push(undefined);
-    return { model: vectors.some((vector) => vector !== undefined) ? model : "", vectors };
+    return { model, vectors };
   }
 
   async #tryEmbed(

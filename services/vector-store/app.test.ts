@@ -256,6 +256,75 @@ describe("vector-store", () => {
     ).toMatchObject({ reason: "MODEL_MISMATCH" });
   });
 
+  test("takes passages that stand in the content, tells every fault of others, and which one matched", async () => {
+    const tenant = newTenant();
+    const vector = { values: vectorOf(1) };
+    const passage = (seed: number, start: number, end: number) => ({
+      vector: { values: vectorOf(seed) },
+      range: { start, end },
+    });
+    const many = Array.from({ length: 257 }, () => passage(1, 0, 1));
+    const request = {
+      model,
+      documents: [
+        document("\u{1f600} and five", { id: "a", vector, passages: [passage(2, 2, 10)] }),
+        document("without a vector", { passages: [passage(2, 0, 1)] }),
+        document("too many", { vector, passages: many }),
+        document("\u{1f600}", {
+          vector,
+          passages: [{}, passage(2, 0, 2), passage(2, 1, 1), passage(2, -1, 1)],
+        }),
+        document("short vector", {
+          vector,
+          passages: [{ vector: { values: [1, 2] }, range: { start: 0, end: 1 } }],
+        }),
+      ],
+    };
+    const { results } = await client.upsertDocuments(request, tenant);
+    expect(results.map((one) => one.error?.field)).toEqual([
+      undefined,
+      "documents[1].passages",
+      "documents[2].passages",
+      "documents[3].passages[0].vector",
+      "",
+    ]);
+    expect(results.map((one) => one.error?.code)).toEqual([
+      undefined,
+      Code.InvalidArgument,
+      Code.InvalidArgument,
+      Code.InvalidArgument,
+      Code.FailedPrecondition,
+    ]);
+    const query = { values: vectorOf(2) };
+    const { hits } = await client.search({ vector: query }, tenant);
+    expect(results[4]?.error?.message).toContain("documents[4].passages[0].vector");
+    expect(hits).toMatchObject([
+      { document: { id: "a", passages: [] }, score: 1, passage: { start: 2, end: 10 } },
+    ]);
+    const batch = await client.batchSearch({ searches: [{ vector: query }] }, tenant);
+    expect(batch.results[0]?.result.value).toMatchObject({ hits: [{ passage: { start: 2 } }] });
+
+    const refused = await refusal(
+      client.updateDocument(
+        {
+          document: { id: "a", vector, passages: [passage(2, 0, 99)] },
+          updateMask: { paths: ["vector"] },
+          model,
+        },
+        tenant,
+      ),
+    );
+    expect(refused).toMatchObject({ code: Code.InvalidArgument });
+    const changed = {
+      document: { id: "a", content: "other", vector, passages: [passage(3, 0, 5)] },
+      updateMask: { paths: ["content", "vector"] },
+      model,
+    };
+    await client.updateDocument(changed, tenant);
+    const again = await client.search({ vector: { values: vectorOf(3) } }, tenant);
+    expect(again.hits).toMatchObject([{ score: 1, passage: { start: 0, end: 5 } }]);
+  });
+
   test("replaces documents whole or not at all", async () => {
     const tenant = newTenant();
     const ids = ["old", "new"];

@@ -116,6 +116,7 @@ export function hitMessage(hit: Hit): MessageInitShape<typeof HitSchema> {
     score: hit.score,
     ...(hit.vectorScore === undefined ? {} : { vectorScore: hit.vectorScore }),
     ...(hit.textScore === undefined ? {} : { textScore: hit.textScore }),
+    ...(hit.passage && { passage: hit.passage }),
   };
 }
 

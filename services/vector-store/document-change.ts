@@ -1,5 +1,6 @@
 import type { StoredDocument } from "./document.ts";
 import type { Instant } from "./instant.ts";
+import type { NewPassage } from "./passage.ts";
 
 /** New values for some fields of one document; what is absent stays as it is. */
 export interface DocumentChange {
@@ -7,6 +8,8 @@ export interface DocumentChange {
   /** Without a vector beside it a new content has none. */
   readonly content?: { readonly text: string; readonly hash: string };
   readonly vector?: ArrayLike<number>;
+  /** Only beside a vector, which takes the place of the one that is there with its passages. */
+  readonly passages?: readonly NewPassage[];
   /** A JSON object as text. */
   readonly metadata?: string;
   /** `null`: it does not expire any more. */

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Instant } from "./instant.ts";
 import type { JsonObject } from "./json.ts";
+import type { NewPassage } from "./passage.ts";
 
 export const memoryTypes = ["agent", "rag", "workflow", "insight"] as const;
 export type MemoryTypeName = (typeof memoryTypes)[number];
@@ -20,6 +21,8 @@ export interface NewDocument extends Owner {
   readonly idGiven: boolean;
   readonly content: string;
   readonly vector: ArrayLike<number> | undefined;
+  /** Only beside a vector; default none. */
+  readonly passages?: readonly NewPassage[];
   readonly memoryType: MemoryTypeName;
   readonly sourceSystem: string;
   /** A JSON object as text. */
@@ -58,6 +61,8 @@ export interface NewVector {
   readonly id: string;
   readonly contentHash: string;
   readonly vector: ArrayLike<number>;
+  /** They take the place of those that are stored; default none. */
+  readonly passages?: readonly NewPassage[];
 }
 
 /** What became of a vector; but for the first, nothing was written. */

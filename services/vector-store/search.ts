@@ -1,5 +1,6 @@
 import type { StoredDocument } from "./document.ts";
 import type { Filter } from "./filter.ts";
+import type { TextRange } from "./passage.ts";
 
 /**
  * How much the vector part weighs in a hybrid score where the query does not say; the text part
@@ -46,6 +47,8 @@ export interface Hit {
   readonly score: number;
   readonly vectorScore: number | undefined;
   readonly textScore: number | undefined;
+  /** The passage that matches best by its vector, where it is nearer than the whole. */
+  readonly passage: TextRange | undefined;
   /** At most so much of a message. */
   readonly bytes: number;
 }

@@ -36,6 +36,8 @@ export class FakePeers {
   /** Texts that the embedding model refuses. */
   readonly refusedTexts = new Set<string>();
   model = "fake-model";
+  /** Texts that were embedded, in their order. */
+  readonly embedded: string[] = [];
   readonly vectorStore = new FakeVectorStore();
   /** Insights that the bridge was given, by request id. */
   readonly delivered = new Map<string, StoreInsightRequest>();
@@ -128,6 +130,7 @@ export class FakePeers {
     if (model !== "" && model !== this.model) {
       throw toConnectError(new DomainError("not_found", "MODEL_NOT_FOUND", `no model ${model}`));
     }
+    this.embedded.push(...texts);
     return {
       model: this.model,
       dimension: 4,

@@ -139,7 +139,7 @@ export class FakeVectorStore {
     if (this.model !== model) throw mismatch();
   }
 
-  #writeVector(tenant: string, { id, content, vector }: Document) {
+  #writeVector(tenant: string, { id, content, vector, passages }: Document) {
     const document = this.get(id, tenant);
     if (document === undefined) {
       return { id, error: { code: 5, reason: ErrorReason.MEMORY_NOT_FOUND, message: "gone" } };
@@ -147,7 +147,7 @@ export class FakeVectorStore {
     if (document.content !== content) {
       return { id, error: { code: 10, reason: ErrorReason.CONFLICT, message: "changed" } };
     }
-    if (vector !== undefined) document.vector = vector;
+    if (vector !== undefined) Object.assign(document, { vector, passages });
     return { id, outcome: UpsertOutcome.UPDATED };
   }
 
@@ -172,8 +172,12 @@ export class FakeVectorStore {
       known.content = document.content;
       known.contentHash = contentHash(document.content);
       delete known.vector;
+      known.passages = [];
     }
-    if (paths.includes("vector") && document.vector) known.vector = document.vector;
+    if (paths.includes("vector") && document.vector) {
+      known.vector = document.vector;
+      known.passages = document.passages;
+    }
     if (paths.includes("metadata") && document.metadata) known.metadata = document.metadata;
     if (paths.includes("expire_time")) {
       if (document.expireTime) known.expireTime = document.expireTime;
@@ -202,7 +206,10 @@ export class FakeVectorStore {
         scopeOf(one) === scopeOf(given),
     )?.[1];
     if (known === undefined && twin !== undefined) {
-      if (twin.vector === undefined && given.vector !== undefined) twin.vector = given.vector;
+      if (twin.vector === undefined && given.vector !== undefined) {
+        twin.vector = given.vector;
+        twin.passages = given.passages;
+      }
       return { id: twin.id, outcome: UpsertOutcome.DEDUPLICATED };
     }
     const now = timestampNow();
@@ -232,8 +239,8 @@ function scopeOf({ dedupScope, memoryType, agentId, workflowId, repoId }: Docume
 }
 
 function shown(document: Document, includeVectors: boolean): Document {
-  const { vector, dedupScope: _, ...rest } = document;
-  return { ...rest, dedupScope: "", ...(includeVectors && vector ? { vector } : {}) };
+  const { vector, dedupScope: _, passages: __, ...rest } = document;
+  return { ...rest, dedupScope: "", passages: [], ...(includeVectors && vector ? { vector } : {}) };
 }
 
 function mismatch() {

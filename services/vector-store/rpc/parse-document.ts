@@ -15,6 +15,7 @@ import { type Instant, instantNow, instantOf, isInstant } from "../instant.ts";
 import { type JsonObject, jsonProblem } from "../json.ts";
 import { boundedTextProblem } from "../text-checks.ts";
 import { vectorProblem } from "../vector-checks.ts";
+import { parsePassages, requirePassageDimension } from "./parse-passages.ts";
 
 /** Bounds of a document's fields; sizes in bytes of UTF-8. */
 export const documentBounds = {
@@ -82,22 +83,26 @@ function parseEach<T>(
 }
 
 function parseVector(
-  { id, content, vector }: Document,
+  given: Document,
   path: string,
   dimension: number,
   seen: ReadonlySet<string>,
 ): NewVector {
   const violations = new Violations();
-  checkIdentity({ id, content }, 1, path, seen, violations);
+  const { id, content, vector } = given;
+  checkIdentity(given, 1, path, seen, violations);
   const values = vector?.values;
   const fault = values === undefined ? "is required" : vectorProblem(values);
   if (fault !== undefined) violations.add(`${path}.vector`, fault);
+  const passages = parsePassages(given, path, violations);
   violations.throwIfAny();
+  requirePassageDimension(passages, path, dimension);
   // Violations were thrown where there is none.
   return {
     id,
     contentHash: contentHash(content),
     vector: ofDimension(values ?? [], path, dimension),
+    passages,
   };
 }
 
@@ -154,8 +159,10 @@ function parseDocument(
   const vector = given.vector?.values;
   const vectorFault = vector === undefined ? undefined : vectorProblem(vector);
   if (vectorFault !== undefined) violations.add(`${path}.vector`, vectorFault);
+  const passages = parsePassages(given, path, violations);
   violations.throwIfAny();
   if (vector !== undefined) ofDimension(vector, path, dimension);
+  requirePassageDimension(passages, path, dimension);
 
   const owner = {
     agentId: given.agentId || undefined,
@@ -167,6 +174,7 @@ function parseDocument(
     idGiven: id !== "",
     content,
     vector,
+    passages,
     // Violations were thrown where it is undefined.
     memoryType: memoryType as MemoryTypeName,
     sourceSystem,

@@ -16,6 +16,7 @@ import { boundedTextProblem } from "../text-checks.ts";
 import { vectorProblem } from "../vector-checks.ts";
 import { requireCollectionName } from "./names.ts";
 import { documentBounds, parseMetadata, parseTime } from "./parse-document.ts";
+import { parsePassages, requirePassageDimension } from "./parse-passages.ts";
 
 const changeable = ["content", "vector", "metadata", "expire_time"] as const;
 const maxModelBytes = 256;
@@ -44,6 +45,7 @@ export async function updateDocument(
   if (change.vector !== undefined && change.vector.length !== collection.dimension) {
     throw new DimensionMismatchError("document.vector", collection.dimension, change.vector.length);
   }
+  requirePassageDimension(change.passages ?? [], "document", collection.dimension);
   const result = await store.change(tenant, { collection: name, model, change }, signal);
   switch (result.outcome) {
     case "updated":
@@ -76,7 +78,12 @@ function parseChange(
   return {
     id,
     ...(paths.has("content") ? { content: parseContent(document, violations) } : {}),
-    ...(paths.has("vector") ? { vector: parseVector(document, violations) } : {}),
+    ...(paths.has("vector")
+      ? {
+          vector: parseVector(document, violations),
+          passages: document === undefined ? [] : parsePassages(document, "document", violations),
+        }
+      : {}),
     ...(paths.has("metadata")
       ? { metadata: parseMetadata(document?.metadata ?? {}, "document.metadata", violations) }
       : {}),

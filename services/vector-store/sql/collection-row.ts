@@ -49,7 +49,9 @@ export interface CollectionRow {
 }
 
 export const statisticsColumns = `coalesce(pg_relation_size(i.index_oid), 0) as index_bytes,
-  pg_total_relation_size(t.oid) as table_bytes,
+  pg_total_relation_size(t.oid)
+    + coalesce(pg_total_relation_size(to_regclass(quote_ident(c.table_name || '_passages'))), 0)
+    as table_bytes,
   greatest(t.reltuples::int8, pg_stat_get_live_tuples(t.oid), 0) as live_rows,
   pg_stat_get_dead_tuples(t.oid) as dead_rows,
   (select extversion from pg_extension where extname = 'vector') as version`;

@@ -22,6 +22,7 @@ import {
   statisticsOfRow,
 } from "./collection-row.ts";
 import { tryBuildLock } from "./index-statements.ts";
+import { passagesTable } from "./passage-writes.ts";
 import { textLanguages } from "./text-language-sql.ts";
 
 const lifetimeMs = 2_000;
@@ -166,7 +167,8 @@ export class CollectionStore {
         const { table } = collectionOfRow(row);
         if (!(await tryBuildLock(tx, table, "transaction"))) throw new IndexBuildRunningError(name);
         await tx.query(`delete from collections c where ${ofPlatform} and c.name = $1`, [name]);
-        await tx.query(`drop table ${table.name}`);
+        // In the order in which everybody else comes to need them, so that nobody waits in a circle.
+        await tx.query(`drop table ${table.name}, ${passagesTable(table)}`);
       },
       { signal },
     );

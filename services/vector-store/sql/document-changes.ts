@@ -4,6 +4,7 @@ import type { ChangeResult, DocumentChange } from "../document-change.ts";
 import { type DocumentRow, documentColumns, documentOfRow, isLive } from "./document-row.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
 import { SqlParameters, type SqlValue } from "./parameters.ts";
+import { insertPassages, removePassages } from "./passage-writes.ts";
 
 /** Microseconds as text, as a timestamptz, exactly. */
 const timeAt = (parameter: string) =>
@@ -21,8 +22,8 @@ export async function changeDocument(
   change: DocumentChange,
   vectorOid: number,
 ): Promise<ChangeResult> {
-  const { rows: found } = await tx.query<{ current: boolean }>(
-    `select $3::int8 is null or m.updated_at = ${timeAt("$3")} as current
+  const { rows: found } = await tx.query<{ current: boolean; content_hash: string }>(
+    `select m.content_hash, $3::int8 is null or m.updated_at = ${timeAt("$3")} as current
     from ${table.name} m where m.tenant = $1 and m.id = $2 and ${isLive} for update`,
     [tenant, change.id, change.ifUpdateTime?.toString() ?? null],
   );
@@ -37,6 +38,17 @@ export async function changeDocument(
   const { rows } = await tx.query<DocumentRow & { has_vector: boolean }>(text, values);
   const [row] = rows;
   if (row === undefined) throw new Error("a locked document is updated");
+  const { content, vector } = change;
+  if (vector !== undefined || (content !== undefined && content.hash !== locked.content_hash)) {
+    await removePassages(tx, table, tenant, change.id);
+    await insertPassages(
+      tx,
+      table,
+      tenant,
+      [{ ...change, contentHash: row.content_hash }],
+      vectorOid,
+    );
+  }
   return { outcome: "updated", document: documentOfRow(row), hasVector: row.has_vector };
 }
 

@@ -8,6 +8,7 @@ import {
   type ScopeSource,
 } from "../known-scopes.ts";
 import { fingerprint } from "../page-token.ts";
+import type { TextRange } from "../passage.ts";
 import { ScopeSizes } from "../scope-sizes.ts";
 import { type Hit, hybridCandidates, type SearchQuery } from "../search.ts";
 import { type NearestPlan, needsScope, planNearest, rememberedCandidates } from "../search-plan.ts";
@@ -23,6 +24,8 @@ import {
   scopeRowsStatement,
   snapshotStatement,
 } from "./known-scope-sql.ts";
+import type { Statement } from "./parameters.ts";
+import { hasPassagesStatement } from "./passage-search-sql.ts";
 import { sizeStatement } from "./read-sql.ts";
 import { type Remembered, rememberedStatement } from "./remembered-search-sql.ts";
 import { searchStatement } from "./search-sql.ts";
@@ -41,11 +44,19 @@ export interface SearchOptions extends TextPlannerOptions {
   readonly onUnindexed?: (collection: string, rows: number) => void;
 }
 
-interface HitRow extends DocumentRow {
+interface HasPassages {
+  /** Whether the tenant has passages; where they were not compared. */
+  readonly has_passages?: boolean;
+}
+
+interface HitRow extends DocumentRow, HasPassages {
   readonly score: number;
   readonly vector_score: number | null;
   readonly text_score: number | null;
   readonly bytes: number;
+  /** The passage that is nearer than the document, if any; not in a search by words. */
+  readonly range_start?: number | null;
+  readonly range_end?: number | null;
 }
 
 /** Where nothing was found, there is one row without a hit. */
@@ -66,6 +77,9 @@ const adoptedAtOnce = 500;
 /** Filters under which what is remembered was not enough, and how long that is remembered. */
 const unfitFilters = { max: 10_000, ttl: 60_000 };
 
+/** Scopes with passages, and how long one is asked about them without looking whether it has any. */
+const scopesWithPassages = { max: 10_000, ttl: 60_000 };
+
 /** Searches a table of documents: plans both legs, and runs one statement. */
 export class DocumentSearch implements AsyncDisposable {
   readonly #statements: Statements;
@@ -74,6 +88,8 @@ export class DocumentSearch implements AsyncDisposable {
   readonly #onUnindexed: NonNullable<SearchOptions["onUnindexed"]>;
   readonly #text: TextPlanner;
   readonly #known: KnownScopes;
+  /** Scopes that were seen to have passages. */
+  readonly #withPassages = new LRUCache<string, true>(scopesWithPassages);
   readonly #unfitFilters = new LRUCache<string, true>(unfitFilters);
 
   constructor(statements: Statements, options: SearchOptions) {
@@ -105,18 +121,42 @@ export class DocumentSearch implements AsyncDisposable {
   ): Promise<Hit[]> {
     requireModel(collection, query.model);
     if (query.mode !== "text") requireDimension(collection, query.vector, "vector");
+    const key = scopeKey(collection, tenant);
+    const withPassages = query.mode !== "text" && this.#withPassages.has(key);
+    const rows = await this.#rows(tenant, collection, query, withPassages, signal);
+    if (query.mode === "text" || withPassages) return rows.map(hitOfRow);
+    const { table } = collection;
+    const [told] =
+      rows.length > 0
+        ? rows
+        : await this.#statements.rows<HasPassages>(hasPassagesStatement(table, tenant), signal);
+    if (told?.has_passages !== true) return rows.map(hitOfRow);
+    this.#withPassages.set(key, true);
+    return (await this.#rows(tenant, collection, query, true, signal)).map(hitOfRow);
+  }
+
+  /** Without passages each row tells whether there are any: who has none pays nothing else. */
+  async #rows(
+    tenant: string,
+    collection: StoredCollection,
+    query: SearchQuery,
+    withPassages: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly HitRow[]> {
     const remembered = await this.#remembered(tenant, collection, query, signal);
     if (remembered !== undefined) {
-      const rows = await this.#askMemory(tenant, collection, query, remembered, signal);
-      if (rows !== undefined) return rows.map(hitOfRow);
+      const { table } = collection;
+      const statement = rememberedStatement(table, tenant, query, remembered, withPassages);
+      const rows = await this.#askMemory(tenant, collection, query, statement, signal);
+      if (rows !== undefined) return rows;
     }
     const [nearest, words] = await Promise.all([
       this.#nearest(tenant, collection, query, signal),
       this.#words(tenant, collection, query, signal),
     ]);
-    const statement = searchStatement(collection.table, tenant, query, nearest, words);
-    const rows = await this.#statements.rows<HitRow>(statement, signal);
-    return rows.map(hitOfRow);
+    const { table } = collection;
+    const statement = searchStatement(table, tenant, query, nearest, words, withPassages);
+    return await this.#statements.rows<HitRow>(statement, signal);
   }
 
   async #words(
@@ -232,10 +272,9 @@ export class DocumentSearch implements AsyncDisposable {
     tenant: string,
     collection: StoredCollection,
     query: SearchQuery,
-    remembered: Remembered,
+    statement: Statement,
     signal: AbortSignal | undefined,
   ): Promise<readonly HitRow[] | undefined> {
-    const statement = rememberedStatement(collection.table, tenant, query, remembered);
     const rows = await this.#statements.rows<RememberedRow>(statement, signal);
     const key = scopeKey(collection, tenant);
     this.#known.changed(key, this.#source(collection, tenant), rows[0]?.changed ?? 0);
@@ -282,5 +321,10 @@ function hitOfRow(row: HitRow): Hit {
     vectorScore: row.vector_score ?? undefined,
     textScore: row.text_score ?? undefined,
     bytes: row.bytes,
+    passage: passageOf(row),
   };
+}
+
+function passageOf({ range_start: start, range_end: end }: HitRow): TextRange | undefined {
+  return start == null || end == null ? undefined : { start, end };
 }

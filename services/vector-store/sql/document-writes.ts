@@ -16,6 +16,7 @@ import {
   planWrite,
 } from "../write-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { insertPassages, withoutPassages } from "./passage-writes.ts";
 
 /**
  * How often one transaction looks again after another writer was quicker. Every round but the
@@ -143,13 +144,16 @@ export class DocumentWrites {
       returning id`,
       [this.#tenant, ...this.#inputArrays(planned)],
     );
-    return new Set(rows.map((row) => row.id));
+    const written = new Set(rows.map((row) => row.id));
+    await this.#insertPassages(planned.filter(({ document }) => written.has(document.id)));
+    return written;
   }
 
   /** Replaces those that are still there; returns their ids. */
   async #update(planned: readonly PlannedDocument[]): Promise<Set<string>> {
     const { rows } = await this.#tx.query<{ id: string }>(
-      `update ${this.#table.name} m set
+      `with ${withoutPassages(this.#table, vectorsGiven)}
+      update ${this.#table.name} m set
         content = i.content,
         embedding = case
           when i.embedding is null and m.content_hash = i.content_hash then m.embedding
@@ -165,7 +169,18 @@ export class DocumentWrites {
       returning m.id`,
       [this.#tenant, ...this.#inputArrays(planned)],
     );
-    return new Set(rows.map((row) => row.id));
+    const written = new Set(rows.map((row) => row.id));
+    await this.#insertPassages(planned.filter(({ document }) => written.has(document.id)));
+    return written;
+  }
+
+  /** Those that belong to the vectors of what was written, under the ids that have them now. */
+  async #insertPassages(written: readonly (PlannedDocument | Deduplication)[]): Promise<void> {
+    const documents = written.map((one) => ({
+      ...one.document,
+      id: "takesVector" in one ? one.id : one.document.id,
+    }));
+    await insertPassages(this.#tx, this.#table, this.#tenant, documents, this.#vectorOid);
   }
 
   /** Gives holders what they lack and their duplicates bring. */
@@ -195,6 +210,7 @@ export class DocumentWrites {
         encodeTimestamptzArray(fills.map((one) => one.document.expireTime ?? null)),
       ],
     );
+    await this.#insertPassages(fills.filter((one) => one.takesVector));
   }
 
   #inputArrays(planned: readonly PlannedDocument[]): Buffer[] {
@@ -235,6 +251,9 @@ const input =
   "unnest($2::text[], $3::text[], $4::vector[], $5::text[], $6::text[], $7::text[], $8::text[], " +
   "$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[]) " +
   `i(${inputColumns})`;
+
+/** Of the same rows what decides about their passages. */
+const vectorsGiven = "unnest($2::text[], $11::text[], $4::vector[]) i(id, content_hash, embedding)";
 
 const existingColumns =
   "m.id, m.memory_type, m.content_hash, m.dedup_scope, m.embedding is not null as has_vector, " +

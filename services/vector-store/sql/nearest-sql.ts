@@ -53,7 +53,8 @@ export class Comparison {
 }
 
 /**
- * CTEs that end in `nearest (id, closeness)`, the nearest of the scope, in no order. `scope` is a
+ * CTEs that end in `<into> (id, closeness)`, the nearest of the scope by the documents' own vectors,
+ * in no order. `scope` is a
  * condition on the table alias `m`.
  *
  * Where an index is asked, its scan is fenced by `offset 0`: no estimate of what the scope leaves
@@ -68,6 +69,7 @@ export function nearestSql(
   plan: NearestPlan,
   scope: string,
   wanted: { readonly count: number; readonly sql: string },
+  into: string,
 ): string {
   const most = plan.by === "index" ? plan.candidates : (stepOf(wanted.count) ?? wanted.count);
   const scan = (condition: string) => `
@@ -80,7 +82,7 @@ export function nearestSql(
   if (plan.by === "scan") {
     // PostgreSQL keeps one plan of a statement for tenants of every size, once it looks good.
     const mark = plan.small ? " /* of a small scope */" : "";
-    return `nearest as materialized (${mark}${scan("")}\n)`;
+    return `${into} as materialized (${mark}${scan("")}\n)`;
   }
   const brought = "(select count(*) from approximate)";
   return `
@@ -101,7 +103,7 @@ approximate as materialized (
     limit ${plan.candidates}
   ) found
 ),
-nearest as materialized (
+${into} as materialized (
   (
     select id, ${comparison.closeness("distance")} as closeness from approximate
     where ${brought} >= ${wanted.sql}

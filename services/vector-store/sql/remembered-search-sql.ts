@@ -6,6 +6,12 @@ import { filterSql } from "./filter-sql.ts";
 import { recent, unseen } from "./known-scope-sql.ts";
 import { Comparison } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
+import {
+  bestCloseness,
+  bestPassagesSql,
+  hasPassagesColumn,
+  nearestPassagesSql,
+} from "./passage-search-sql.ts";
 import { answerSql, hybridScore } from "./search-sql.ts";
 import { scoringOf } from "./text-search-sql.ts";
 
@@ -42,12 +48,17 @@ export interface RememberedText {
  * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
  * how many have changed, `too_many` that they were not all looked at. These stand in every row; where
  * there is no hit, there is one row without.
+ *
+ * Passages are not remembered. `withPassages` compares all of the tenant's, and names as many
+ * documents as are wanted for theirs, so that no other is among the best for a passage either;
+ * without, `has_passages` stands in every row too, in a search that compares vectors.
  */
 export function rememberedStatement(
   table: DocumentTable,
   tenant: string,
   query: SearchQuery,
   remembered: Remembered,
+  withPassages = false,
 ): Statement {
   const parameters = new SqlParameters();
   const inTenant = `m.tenant = ${parameters.add(tenant)}`;
@@ -55,10 +66,14 @@ export function rememberedStatement(
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
   const snapshot = `${parameters.add(remembered.snapshot)}::pg_snapshot`;
-  const legs = legsSql(table, query, remembered, parameters);
+  const legs = legsSql(table, query, remembered, withPassages, parameters);
+  const compared = withPassages ? legs.comparison : undefined;
   const wanted =
     query.mode === "hybrid" ? `${parameters.add(hybridCandidates(query.limit))}::int` : limit;
-  const answer = answerSql(table, query, inTenant, parameters);
+  const passages = passagesSql(table, compared, { scope, inTenant, wanted });
+  const answer = answerSql(table, query, compared, inTenant, parameters);
+  const told =
+    legs.comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
 with recent as materialized (
   select m.id, m.changed_xid from ${table.name} m
@@ -71,17 +86,20 @@ changed as materialized (
 changes as materialized (
   select (select count(*) from changed)::int as count,
     (select count(*) from recent) > ${mostRecent} as too_many
-),
-named as materialized (
-  select given.id, given.text_score, false as is_changed
+),${passages.ctes}
+given as materialized (
+  select given.id, given.text_score, false as words_anew
   from unnest(${parameters.add(remembered.ids)}::text[], ${legs.scores}) given(id, text_score)
   where not exists (select from changed where changed.id = given.id)
+),
+named as materialized (
+  select id, text_score, words_anew from given
   union all
-  select id, null, true from changed where not (select too_many from changes)
+  select id, null, true from changed where not (select too_many from changes)${passages.named}
 ),
 known as materialized (
   select m.id, m.closeness, m.text_score
-  from named cross join lateral (
+  from named ${passages.join}cross join lateral (
     select m.id, ${legs.closeness} as closeness, ${legs.textScore} as text_score
     from ${table.name} m where ${scope} and m.id = named.id
     offset 0
@@ -94,7 +112,7 @@ verdict as materialized (
 ),
 ${hitsSql(query, legs, { limit, wanted }, parameters)},
 ${answer.ctes}
-select ${answer.columns}, verdict.changed, verdict.too_many, verdict.insufficient
+select ${answer.columns}, verdict.changed, verdict.too_many, verdict.insufficient${told}
 from verdict left join answer m on true
 order by m.rank desc, m.id`;
   return { text, parameters };
@@ -104,6 +122,7 @@ order by m.rank desc, m.id`;
 interface Legs {
   /** The candidates' scores by words. */
   readonly scores: string;
+  readonly comparison: Comparison | undefined;
   readonly closeness: string;
   readonly textScore: string;
   readonly score: (closeness: string) => string;
@@ -114,6 +133,7 @@ function legsSql(
   table: DocumentTable,
   query: SearchQuery,
   { vector, text }: Remembered,
+  withPassages: boolean,
   parameters: SqlParameters,
 ): Legs {
   // Numbers as text keep every bit.
@@ -126,12 +146,15 @@ function legsSql(
       and (select count(*) from known where ${column} > ${least}) >= ${wanted}`,
     );
   };
+  let comparison: Comparison | undefined;
   let closeness = "null::real";
   let score = (_: string) => "null::real";
   if (vector !== undefined && query.mode !== "text") {
-    const comparison = new Comparison(table, query.vector, parameters);
-    closeness = `case when m.embedding is not null then ${comparison.closeness()} end`;
-    score = (of) => comparison.score(of);
+    const compared = new Comparison(table, query.vector, parameters);
+    comparison = compared;
+    const nearest = withPassages ? bestCloseness(compared) : compared.closeness();
+    closeness = `case when m.embedding is not null then ${nearest} end`;
+    score = (of) => compared.score(of);
     better("closeness", vector.beyond);
   }
   let scores = "null::float8[]";
@@ -139,13 +162,39 @@ function legsSql(
   if (text !== undefined) {
     scores = `${parameters.add(text.scores.map(String))}::float8[]`;
     const scoring = scoringOf(text.facts, parameters);
-    textScore = `case when named.is_changed
+    textScore = `case when named.words_anew
       then coalesce(${scoring.score("m.lexeme_count", scoring.found)}, 0)
       else named.text_score end::real`;
     if (!text.complete) better("text_score", text.beyond);
   }
   const sufficient = (wanted: string) => conditions.map((one) => one(wanted)).join("");
-  return { scores, closeness, textScore, score, sufficient };
+  return { scores, comparison, closeness, textScore, score, sufficient };
+}
+
+/** Where vectors are compared: those of passages, and the documents that are named for theirs. */
+function passagesSql(
+  table: DocumentTable,
+  comparison: Comparison | undefined,
+  {
+    scope,
+    inTenant,
+    wanted,
+  }: { readonly scope: string; readonly inTenant: string; readonly wanted: string },
+): { readonly ctes: string; readonly named: string; readonly join: string } {
+  if (comparison === undefined) return { ctes: "", named: "", join: "" };
+  return {
+    ctes: `
+${bestPassagesSql(table, comparison, inTenant)},
+near_by_passage as materialized (${nearestPassagesSql(table, scope, wanted)}
+),`,
+    // Their words are what is stored now, as of what has changed.
+    named: `
+  union all
+  select p.id, null, true from near_by_passage p
+  where not exists (select from changed where changed.id = p.id)
+    and not exists (select from given where given.id = p.id)`,
+    join: "left join best_passages b on b.id = named.id ",
+  };
 }
 
 /** CTEs that end in `hits`. */

@@ -1,15 +1,18 @@
-import {
-  defaultVectorWeight,
-  hybridCandidates,
-  type SearchBy,
-  type SearchQuery,
-} from "../search.ts";
+import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "../search.ts";
 import type { NearestPlan } from "../search-plan.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
 import { Comparison, nearestSql } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
+import {
+  bestCloseness,
+  bestPassagesSql,
+  hasPassagesColumn,
+  matchedJoin,
+  matchedSql,
+  withPassagesSql,
+} from "./passage-search-sql.ts";
 import { type TextLeg, textSql } from "./text-search-sql.ts";
 
 /**
@@ -23,6 +26,9 @@ import { type TextLeg, textSql } from "./text-search-sql.ts";
  * Hits are ordered by `rank`, which is as fine as the score and goes on where that is cut off.
  * Both are of single precision, as scores travel, so that what a caller sees as equal is ordered
  * by id.
+ *
+ * `withPassages` compares the vectors of passages too; without, a column `has_passages` tells whether
+ * the tenant has any, in a search that compares vectors.
  */
 export function searchStatement(
   table: DocumentTable,
@@ -30,6 +36,7 @@ export function searchStatement(
   query: SearchQuery,
   nearest: NearestPlan,
   words: TextLeg | undefined,
+  withPassages = false,
 ): Statement {
   const parameters = new SqlParameters();
   const tenantParameter = parameters.add(tenant);
@@ -37,27 +44,37 @@ export function searchStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const parts = hitsSql(table, query, { nearest, words }, { scope, inTenant, limit }, parameters);
-  const answer = answerSql(table, query, inTenant, parameters);
+  const comparison =
+    query.mode === "text" ? undefined : new Comparison(table, query.vector, parameters);
+  const legs = { nearest, words, comparison, withPassages };
+  const parts = hitsSql(table, query, legs, { scope, inTenant, limit }, parameters);
+  const compared = withPassages ? comparison : undefined;
+  const answer = answerSql(table, query, compared, inTenant, parameters);
+  const told = comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
 with ${parts},
 ${answer.ctes}
-select ${answer.columns}
+select ${answer.columns}${told}
 from answer m
 order by m.rank desc, m.id`;
   return { text, parameters };
 }
 
-/** The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. */
+/**
+ * The documents of `hits`, in a CTE `answer`, and the columns of a hit's row of the alias `m`. With a
+ * `comparison` there is a CTE `best_passages`, and the columns tell which passage is the best.
+ */
 export function answerSql(
   table: DocumentTable,
   query: SearchQuery,
+  comparison: Comparison | undefined,
   inTenant: string,
   parameters: SqlParameters,
 ): { readonly ctes: string; readonly columns: string } {
   const minScore = `${parameters.add(query.minScore)}::real`;
   const maxBytes = `${parameters.add(query.maxBytes)}::int8`;
-  const ctes = `sized as (
+  const matched = comparison && `${matchedSql(table, comparison, inTenant)},\n`;
+  const ctes = `${matched ?? ""}sized as (
   select m.*, h.rank, h.score, h.vector_score, h.text_score,
     ${documentBytes(table, query.includeVectors)} as bytes
   from hits h cross join lateral (
@@ -70,10 +87,12 @@ ranked as (
   from sized window by_rank as (order by rank desc, id rows unbounded preceding)
 ),
 answer as (
-  select * from ranked where position = 1 or bytes_so_far <= ${maxBytes}
+  select m.*${comparison ? ", matched.range_start, matched.range_end" : ""}
+  from ranked m ${comparison ? matchedJoin(comparison) : ""}
+  where position = 1 or bytes_so_far <= ${maxBytes}
 )`;
   const columns = `${documentColumns(table, query.includeVectors)},
-  m.score, m.vector_score, m.text_score, m.bytes`;
+  m.score, m.vector_score, m.text_score, m.bytes${comparison ? ", m.range_start, m.range_end" : ""}`;
   return { ctes, columns };
 }
 
@@ -88,6 +107,9 @@ interface Bounds {
 interface Legs {
   readonly nearest: NearestPlan;
   readonly words: TextLeg | undefined;
+  /** Undefined: not searched by vector. */
+  readonly comparison: Comparison | undefined;
+  readonly withPassages: boolean;
 }
 
 /** CTEs that end in `hits (id, rank, score, vector_score, text_score)`. */
@@ -98,13 +120,20 @@ function hitsSql(
   { scope, inTenant, limit }: Bounds,
   parameters: SqlParameters,
 ): string {
-  const compare = (by: Extract<SearchBy, { vector: unknown }>) =>
-    new Comparison(table, by.vector, parameters);
+  const { withPassages } = legs;
+  const nearestOf = (comparison: Comparison, wanted: { count: number; sql: string }) => {
+    const into = withPassages ? "nearest_documents" : "nearest";
+    const ofDocuments = nearestSql(table, comparison, legs.nearest, scope, wanted, into);
+    if (!withPassages) return ofDocuments;
+    return `${ofDocuments},
+${bestPassagesSql(table, comparison, inTenant)},
+${withPassagesSql(table, scope, wanted.sql)}`;
+  };
   const place = { table: table.name, where: scope };
   switch (query.mode) {
     case "vector": {
-      const comparison = compare(query);
-      return `${nearestSql(table, comparison, legs.nearest, scope, { count: query.limit, sql: limit })},
+      const comparison = required(legs.comparison);
+      return `${nearestOf(comparison, { count: query.limit, sql: limit })},
 hits as materialized (
   select id, closeness as rank, score, score as vector_score, null::real as text_score
   from (select id, closeness, ${comparison.score("closeness")} as score from nearest) scored
@@ -119,11 +148,12 @@ hits as materialized (
     case "hybrid": {
       const count = hybridCandidates(query.limit);
       const candidates = `${parameters.add(count)}::int`;
-      const comparison = compare(query);
+      const comparison = required(legs.comparison);
+      const closeness = withPassages ? bestCloseness(comparison) : comparison.closeness();
       const weight = `${parameters.add(query.vectorWeight ?? defaultVectorWeight)}::float8`;
       const words = textSql(required(legs.words), query.text, place, parameters);
       return `${words.ctes},
-${nearestSql(table, comparison, legs.nearest, scope, { count, sql: candidates })},
+${nearestOf(comparison, { count, sql: candidates })},
 candidate_ids as materialized (
   select id from nearest
   union
@@ -131,11 +161,12 @@ candidate_ids as materialized (
 ),
 parts as materialized (
   select m.id,
-    case when m.embedding is not null then ${comparison.score(comparison.closeness())} end
+    case when m.embedding is not null then ${comparison.score(closeness)} end
       as vector_score,
     ${words.score} as text_score
   from candidate_ids c
     join ${table.name} m on ${inTenant} and m.id = c.id
+    ${withPassages ? "left join best_passages b on b.id = m.id" : ""}
     ${words.join}
 ),
 hits as materialized (
@@ -156,7 +187,7 @@ export function hybridScore(weight: string): string {
   end)::real`;
 }
 
-function required(words: TextLeg | undefined): TextLeg {
-  if (words === undefined) throw new Error("a search by words without a plan");
-  return words;
+function required<Part>(part: Part | undefined): Part {
+  if (part === undefined) throw new Error("a search without what its mode needs");
+  return part;
 }

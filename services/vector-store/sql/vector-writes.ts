@@ -4,6 +4,7 @@ import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
 import type { NewVector, VectorOutcome } from "../document.ts";
 import { isLive } from "./document-row.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { insertPassages, passagesTable } from "./passage-writes.ts";
 
 /**
  * Writes vectors into documents whose content is still the one that they were made from; one
@@ -25,10 +26,17 @@ export async function writeVectors(
       where m.tenant = $1 and m.id = any($2::text[]) and ${isLive}
       order by m.id for update
     ),
+    given as materialized (
+      select * from unnest($2::text[], $3::text[], $4::vector[]) i(id, content_hash, embedding)
+    ),
+    without_passages as (
+      delete from ${passagesTable(table)} p
+      using given i join locked on locked.id = i.id and locked.content_hash = i.content_hash
+      where p.tenant = $1 and p.document_id = i.id
+    ),
     written as (
       update ${table.name} m set embedding = ${asStored(table, "i.embedding")}, updated_at = now()
-      from unnest($2::text[], $3::text[], $4::vector[]) i(id, content_hash, embedding)
-        join locked on locked.id = i.id and locked.content_hash = i.content_hash
+      from given i join locked on locked.id = i.id and locked.content_hash = i.content_hash
       where m.tenant = $1 and m.id = i.id
       returning m.id
     )
@@ -50,5 +58,7 @@ export async function writeVectors(
       written ? ("updated" as const) : ("content_changed" as const),
     ]),
   );
+  const written = vectors.filter(({ id }) => outcomes.get(id) === "updated");
+  await insertPassages(tx, table, tenant, written, vectorOid);
   return vectors.map(({ id }) => outcomes.get(id) ?? "not_found");
 }

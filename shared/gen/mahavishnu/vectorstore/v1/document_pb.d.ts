@@ -120,6 +120,18 @@ export declare type Document = Message<"mahavishnu.vectorstore.v1.Document"> & {
    * @generated from field: string dedup_scope = 14;
    */
   dedupScope: string;
+
+  /**
+   * Further vectors of a long content, one for each passage of it, up to 256, in any order; they may
+   * overlap. A search scores the document by the best of all its vectors. They need a `vector`
+   * beside them, are of the same model and dimension, and belong to it: a write that brings a vector
+   * replaces all that are stored by its own, if any; what keeps its vector keeps them, and what
+   * loses it loses them; a document that takes the vector of a duplicate takes its passages too.
+   * Input only.
+   *
+   * @generated from field: repeated mahavishnu.vectorstore.v1.Passage passages = 15;
+   */
+  passages: Passage[];
 };
 
 /**
@@ -127,6 +139,60 @@ export declare type Document = Message<"mahavishnu.vectorstore.v1.Document"> & {
  * Use `create(DocumentSchema)` to create a new message.
  */
 export declare const DocumentSchema: GenMessage<Document>;
+
+/**
+ * A part of a document's content, with a vector of its own.
+ *
+ * @generated from message mahavishnu.vectorstore.v1.Passage
+ */
+export declare type Passage = Message<"mahavishnu.vectorstore.v1.Passage"> & {
+  /**
+   * The embedding. Required; bounds as of the document's.
+   *
+   * @generated from field: mahavishnu.type.v1.Vector vector = 1;
+   */
+  vector?: Vector | undefined;
+
+  /**
+   * Where it stands in the content. Required.
+   *
+   * @generated from field: mahavishnu.vectorstore.v1.TextRange range = 2;
+   */
+  range?: TextRange | undefined;
+};
+
+/**
+ * Describes the message mahavishnu.vectorstore.v1.Passage.
+ * Use `create(PassageSchema)` to create a new message.
+ */
+export declare const PassageSchema: GenMessage<Passage>;
+
+/**
+ * A part of a text, counted in characters (Unicode code points), not in bytes.
+ *
+ * @generated from message mahavishnu.vectorstore.v1.TextRange
+ */
+export declare type TextRange = Message<"mahavishnu.vectorstore.v1.TextRange"> & {
+  /**
+   * The first character, from 0.
+   *
+   * @generated from field: int32 start = 1;
+   */
+  start: number;
+
+  /**
+   * The one after the last; more than `start`, and no more than the text has.
+   *
+   * @generated from field: int32 end = 2;
+   */
+  end: number;
+};
+
+/**
+ * Describes the message mahavishnu.vectorstore.v1.TextRange.
+ * Use `create(TextRangeSchema)` to create a new message.
+ */
+export declare const TextRangeSchema: GenMessage<TextRange>;
 
 /**
  * What a write did.

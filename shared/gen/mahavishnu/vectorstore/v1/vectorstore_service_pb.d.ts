@@ -5,7 +5,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Collection, Index } from "./collection_pb.js";
-import type { Document, UpsertOutcome } from "./document_pb.js";
+import type { Document, TextRange, UpsertOutcome } from "./document_pb.js";
 import type { ItemError } from "../../type/v1/error_pb.js";
 import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Vector } from "../../type/v1/vector_pb.js";
@@ -229,8 +229,8 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
 
   /**
    * Write nothing but the vectors, into documents that exist: each document names its `id` and
-   * brings its `content` and `vector`, all three required; other fields are ignored. The vector
-   * takes the place of one that is there. Nothing else of the stored document changes but its
+   * brings its `content` and `vector`, all three required, and `passages` where it has any; other
+   * fields are ignored. The vector takes the place of one that is there, with its passages. Nothing else of the stored document changes but its
    * `update_time`. Where the stored content is another by now, the item fails with ABORTED, reason
    * CONFLICT; where there is no such document, or an expired one, with NOT_FOUND, reason
    * MEMORY_NOT_FOUND. The outcome of the others is UPDATED. `model` is required and checked as for
@@ -349,7 +349,8 @@ export declare type UpdateDocumentRequest = Message<"mahavishnu.vectorstore.v1.U
   /**
    * Which fields to change, at least one of `content`, `vector`, `metadata`, `expire_time`. A new
    * content loses the vector of the old one where it brings none; an `expire_time` that is named
-   * and absent is removed.
+   * and absent is removed. The document's `passages` come with `vector`, and take the place of
+   * those that are stored.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
@@ -632,6 +633,14 @@ export declare type Hit = Message<"mahavishnu.vectorstore.v1.Hit"> & {
    * @generated from field: optional float text_score = 4;
    */
   textScore?: number | undefined;
+
+  /**
+   * The passage whose vector matches best, where that is nearer than the document's own; absent in
+   * TEXT mode.
+   *
+   * @generated from field: mahavishnu.vectorstore.v1.TextRange passage = 5;
+   */
+  passage?: TextRange | undefined;
 };
 
 /**
@@ -1059,7 +1068,7 @@ export enum SearchMode {
   UNSPECIFIED = 0,
 
   /**
-   * By the distance of vectors.
+   * By the distance of vectors: of a document's best one, where it has some for its passages too.
    *
    * @generated from enum value: SEARCH_MODE_VECTOR = 1;
    */
