@@ -81,5 +81,5 @@ export function verdictOf(beat: Beat): StopRequest | undefined {
 }
 
 function lost(): StopRequest {
-  return new StopRequest("lost", "another process has taken this ingestion over");
+  return new StopRequest("lost", "another process has taken this work over");
 }
