@@ -73,7 +73,7 @@ export const ingestionSettings = {
   parallelBatches: setting(
     "MAHAVISHNU_INGESTION_PARALLEL_BATCHES",
     kinds.integer(1, 64).default(4),
-    "Batches of one ingestion that are embedded and stored at the same time",
+    "Batches of one ingestion that are embedded at the same time; as many again may be stored",
     "ingestion.parallel_batches",
   ),
   parallelIngestions: setting(

@@ -18,7 +18,7 @@ export function reportEvents(logger: Logger, metrics: IngestionMetrics): Ingesti
       for (const [stage, ms] of Object.entries(busyMs ?? {})) metrics.busy(stage, ms);
       const seconds =
         ((endTime?.getTime() ?? 0) - (startTime ?? endTime ?? new Date()).getTime()) / 1_000;
-      metrics.ended(status, seconds, progress.filesDone);
+      metrics.ended(status, seconds, progress.filesDone, slowest);
       const { filesDone, filesFailed, chunksStored, chunksUnchanged, chunksDeleted } = progress;
       const facts = {
         ...about(ingestion),

@@ -1,5 +1,6 @@
 import { lstat } from "node:fs/promises";
 import { join } from "node:path";
+import pLimit from "p-limit";
 import type { DomainError } from "../../shared/errors.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
@@ -23,6 +24,8 @@ import type { Tally } from "./tally.ts";
 const filesPerBatch = 64;
 /** Files that are looked at, forgotten or restamped by one statement. */
 const pathsPerStatement = 1_000;
+/** Batches under way for each call to the embedder: while some are stored, it has others to work on. */
+const batchesPerCall = 2;
 /** Processes that may die over one file before it is set aside. */
 const maxDeaths = 2;
 /** Why a file is passed over that processes died of. */
@@ -33,7 +36,7 @@ export interface RunOptions {
   readonly maxFileBytes: number;
   /** Texts of one call to the embedder. */
   readonly embedBatch: number;
-  /** Batches in flight. */
+  /** Batches that are embedded at the same time; as many again may be stored. */
   readonly parallelBatches: number;
   /** How long a peer may fail before the ingestion does, in milliseconds. */
   readonly patienceMs: number;
@@ -79,6 +82,7 @@ export class IngestionRun {
   readonly #clock: StageClock;
   readonly #signal: AbortSignal;
   readonly #tasks: BoundedTasks;
+  readonly #embedder: Embedder;
   /** Known files that went while others were read. */
   readonly #vanished = new PathList();
   readonly #restamped: Pick<KnownFile, "path" | "stamp">[] = [];
@@ -106,9 +110,11 @@ export class IngestionRun {
     this.#clock = tally.clock;
     this.#signal = signal;
     const { parallelBatches } = options;
-    this.#tasks = new BoundedTasks(parallelBatches, (full) => this.#clock.full(full));
+    const limit = parallelBatches * batchesPerCall;
+    this.#tasks = new BoundedTasks(limit, (full) => this.#clock.full(full));
+    this.#embedder = inTurn(parts.embedder, parallelBatches);
     // Whatever was at work when the process died stands among the first that are not done.
-    this.#carefulFiles = job.careful ? (parallelBatches + 2) * filesPerBatch : 0;
+    this.#carefulFiles = job.careful ? (limit + 2) * filesPerBatch : 0;
   }
 
   async run(): Promise<void> {
@@ -280,7 +286,8 @@ export class IngestionRun {
   }
 
   async #commitFiles(files: readonly PlannedFile[]): Promise<void> {
-    const { embedder, passages, files: store, lease, onStored, onFileFault } = this.#parts;
+    const { passages, files: store, lease, onStored, onFileFault } = this.#parts;
+    const embedder = this.#embedder;
     const { tenant, repoId, ingestionId } = this.#job;
     const commit = (some: readonly PlannedFile[], patienceMs: number) =>
       commitBatch(
@@ -364,6 +371,19 @@ export class IngestionRun {
   #patiently<T>(attempt: () => Promise<T>, limitMs = this.#options.patienceMs): Promise<T> {
     return patiently({ limitMs, signal: this.#signal, onRetry: this.#parts.onRetry }, attempt);
   }
+}
+
+/** An embedder that is asked for so many batches at the same time. */
+function inTurn(embedder: Embedder, calls: number): Embedder {
+  const turn = pLimit(calls);
+  return {
+    defaultModel: (work) => embedder.defaultModel(work),
+    embed: (work, model, task, texts) =>
+      turn(() => {
+        work.signal.throwIfAborted();
+        return embedder.embed(work, model, task, texts);
+      }),
+  };
 }
 
 /** Undefined where nothing can be told of it. */

@@ -2,7 +2,8 @@ import { metrics } from "@opentelemetry/api";
 
 /** Figures for operators; they go nowhere unless the process was told where. */
 export interface IngestionMetrics {
-  ended(status: string, seconds: number, files: number): void;
+  /** `slowest`: the part of the pipeline that set the pace; undefined where none did. */
+  ended(status: string, seconds: number, files: number, slowest: string | undefined): void;
   /** For how long parts of the pipeline were at work. */
   busy(stage: string, ms: number): void;
   stored(chunks: number): void;
@@ -16,7 +17,8 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
   const meter = metrics.getMeter("mahavishnu.ingestion");
   const duration = meter.createHistogram("ingestion.duration", {
     unit: "s",
-    description: "How long ingestions took, by how they ended",
+    description:
+      "How long ingestions took, by how they ended and which part of the pipeline set the pace",
   });
   const files = meter.createCounter("ingestion.files", {
     description: "Files done, unchanged and failed ones included",
@@ -24,7 +26,7 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
   const busy = meter.createCounter("ingestion.stage.busy", {
     unit: "s",
     description:
-      "For how long each part of the pipeline had something to do: the largest sets the pace",
+      "For how long each part of the pipeline had something to do; they work side by side",
   });
   const chunks = meter.createCounter("ingestion.chunks", { description: "Chunks stored" });
   const retries = meter.createCounter("ingestion.retries", {
@@ -43,8 +45,8 @@ export function createMetrics(running: () => number): IngestionMetrics & Disposa
   const observe: Parameters<typeof gauge.addCallback>[0] = (result) => result.observe(running());
   gauge.addCallback(observe);
   return {
-    ended: (status, seconds, count) => {
-      duration.record(seconds, { status });
+    ended: (status, seconds, count, slowest) => {
+      duration.record(seconds, { status, ...(slowest === undefined ? {} : { slowest }) });
       files.add(count);
     },
     busy: (stage, ms) => busy.add(ms / 1_000, { stage }),
