@@ -82,5 +82,5 @@ it("a silent embedding service costs three queries their time, and is asked agai
   resources.defer("server", () => server.shutdown(0));
   await eventually(async () => (await embed(1_000)).vector !== undefined);
   expect(guard.state).toBe("closed");
-  expect(await embed(1_000)).toEqual({ vector: { model: "m", values: [3, 4] } });
+  expect(await embed(1_000)).toEqual({ vector: { model: "m", values: new Float32Array([3, 4]) } });
 });

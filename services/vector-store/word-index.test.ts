@@ -28,7 +28,7 @@ test("scores are those of BM25, as a share of the best that there could be", () 
     ["dog", idf(2) / all],
   ]);
   const part = (times: number, length: number) =>
-    times / (times + 1.2 * (0.25 + (0.75 * length) / (8 / 3)));
+    times / (times + 1.2 * (0.1 + (0.9 * length) / (8 / 3)));
   const found = best(index, ["fox", "dog"], 10);
   expect(found).toMatchObject({ ids: ["a", "b"], beyond: 0, complete: true });
   const scoreOfA = (idf(1) * part(2, 3) + idf(2) * part(1, 3)) / all;

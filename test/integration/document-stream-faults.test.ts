@@ -16,7 +16,7 @@ describeEachStore("a stream of documents whose service dies", (_, database) => {
 
   beforeEach(async () => {
     postgres ??= database().open({ poolSize: 1 });
-    await postgres.query("truncate rag_ingestions, rag_files, memories");
+    await postgres.query("truncate rag_ingestions, rag_files, memories cascade");
     scene = await IngestionScene.open(database().url);
   }, limit);
   afterEach(() => scene[Symbol.asyncDispose]());

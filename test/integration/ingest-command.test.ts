@@ -12,7 +12,7 @@ describeEachStore("the command line's ingestions", (_, database) => {
   let running: CommandLine[];
 
   beforeEach(async () => {
-    await database().open().query("truncate rag_ingestions, rag_files, memories");
+    await database().open().query("truncate rag_ingestions, rag_files, memories cascade");
     scene = await IngestionScene.open(database().url);
     running = [];
     for (let n = 0; n < fileCount; n++)

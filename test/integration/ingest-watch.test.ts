@@ -18,7 +18,7 @@ describeEachStore("a repository that is kept in step", (_, database) => {
 
   beforeEach(async () => {
     postgres ??= database().open({ poolSize: 1 });
-    await postgres.query("truncate rag_ingestions, rag_files, memories");
+    await postgres.query("truncate rag_ingestions, rag_files, memories cascade");
     scene = await IngestionScene.open(database().url);
     await scene.plant({ "a.md": "one", "d/b.md": "two", ".gitignore": "data/\n*.tmp.md\n" });
   }, limit);

@@ -18,7 +18,7 @@ describeEachStore("ingestion whose processes die", (_, database) => {
   let scene: IngestionScene;
 
   beforeEach(async () => {
-    await database().open().query("truncate rag_ingestions, rag_files, memories");
+    await database().open().query("truncate rag_ingestions, rag_files, memories cascade");
     scene = await IngestionScene.open(database().url, {
       MAHAVISHNU_INGESTION_EMBED_BATCH: String(embedBatch),
       MAHAVISHNU_INGESTION_PARALLEL_BATCHES: String(parallelBatches),

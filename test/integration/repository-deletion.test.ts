@@ -33,7 +33,7 @@ describeEachStore("the deletion of a repository", (_, database) => {
 
   beforeEach(async () => {
     resources = new Resources();
-    await database().open().query("truncate rag_ingestions, rag_files, memories");
+    await database().open().query("truncate rag_ingestions, rag_files, memories cascade");
     const logger = silentLogger();
     const config = readVectorStoreConfig({
       env: { MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: database().url },
