@@ -12,6 +12,7 @@ import type {
 } from "../../services/memory/store.ts";
 import type { WorkflowExecution } from "../../services/memory/workflow.ts";
 import { newId } from "../../shared/ids.ts";
+import { sleep } from "../../shared/lifecycle.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
@@ -479,6 +480,8 @@ describeEachStore("memory store", (_kind, database) => {
         ["w4", "prefect", [], "pending"],
       ] as const) {
         const told = execution({ workflowId, adapter, repos, status });
+        // The embedded database's clock has whole milliseconds.
+        await sleep(5);
         recorded.push((await store.record(tenant, told, 0)).execution);
       }
       const list = (query: Partial<typeof anyWorkflow> | object, who = tenant) =>
