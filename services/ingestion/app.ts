@@ -26,7 +26,6 @@ import { createMetrics } from "./metrics.ts";
 import { GrpcMemoryTarget } from "./migration/memory-store-client.ts";
 import { reportMigrations } from "./migration/migration-events.ts";
 import { Migrations } from "./migration/migrations.ts";
-import type { Owner } from "./migration/owner.ts";
 import { PostgresMigrationStore } from "./migration/postgres-migration-store.ts";
 import { GrpcRecordSource } from "./migration/session-buddy-client.ts";
 import { PostgresFileStore } from "./postgres-file-store.ts";
@@ -42,8 +41,6 @@ export interface IngestionOverrides {
   readonly sessionBuddyTransport?: Transport;
   /** Pause between two looks at what the process needs; default 2,000 ms. */
   readonly readinessIntervalMs?: number;
-  /** Who this process is to other migrations, where several of them are one process. */
-  readonly owner?: Owner;
 }
 
 /**
@@ -108,7 +105,6 @@ export async function createApp(
     passages,
     target: new GrpcMemoryTarget(vectorStoreClient),
     events: reportMigrations(logger, metrics),
-    ...(overrides.owner === undefined ? {} : { owner: overrides.owner }),
   });
   opening.use("migrations", migrations);
   const knowledgeBase = new KnowledgeBase(embedder, passages, (error) => {

@@ -22,14 +22,15 @@ export class RepositoryBusyError extends DomainError {
   }
 }
 
-/** The tenant migrates the same file already. */
+/** The tenant migrates the same file already, unless its process died a moment ago. */
 export class MigrationBusyError extends DomainError {
   override readonly name = "MigrationBusyError";
 
-  constructor(path: string, migrationId: string) {
+  /** `remainingMs`: for how long it is surely its holder's. */
+  constructor(path: string, migrationId: string, remainingMs: number) {
     super("aborted", "CONFLICT", `${path} is being migrated already`, {
       facts: { path, migration_id: migrationId },
-      retryAfterMs: 5_000,
+      retryAfterMs: Math.ceil(remainingMs),
     });
   }
 }

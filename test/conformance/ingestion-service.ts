@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { createApp } from "../../services/ingestion/app.ts";
 import { readIngestionConfig } from "../../services/ingestion/config.ts";
-import { type Owner, thisProcess } from "../../services/ingestion/migration/owner.ts";
 import type { IngestionProgress } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import {
   IngestionService,
@@ -26,7 +25,6 @@ export async function startIngestion(
   peers: FakePeers,
   env: Readonly<Record<string, string>> = {},
   tenant = "default",
-  owner?: Owner,
 ): Promise<TestIngestion> {
   await using resources = new Resources();
   const config = readIngestionConfig({
@@ -47,7 +45,6 @@ export async function startIngestion(
       vectorStoreTransport: peers.transport,
       sessionBuddyTransport: peers.transport,
       readinessIntervalMs: 50,
-      ...(owner === undefined ? {} : { owner }),
     }),
   );
   const transport = createGrpcTransport({ address: app.address, tenant });
@@ -58,14 +55,6 @@ export async function startIngestion(
     client: createClient(IngestionService, transport),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
-}
-
-/**
- * Another process of this host, to migrations: with this one's id, each would take the other for
- * an earlier life of itself.
- */
-export function anotherProcess(): Owner {
-  return { ...thisProcess(), pid: process.ppid };
 }
 
 /** Ingests to the end; what came last. */

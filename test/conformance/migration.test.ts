@@ -14,7 +14,7 @@ import { sleep } from "../../shared/lifecycle.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 import { FakePeers, unavailable } from "./ingestion-peers.ts";
-import { anotherProcess, startIngestion, type TestIngestion } from "./ingestion-service.ts";
+import { startIngestion, type TestIngestion } from "./ingestion-service.ts";
 import { reflections } from "./migration-peers.ts";
 
 const file = "/sb/reflection.duckdb";
@@ -486,11 +486,11 @@ describeEachStore("MigrateSessionBuddy", (_, database) => {
   it("takes up what a process left that was killed, without storing twice", async () => {
     peers.bridge.records = reflections(12);
     const first = await migrate();
-    // As a SIGKILL leaves it: in progress, stored beyond its checkpoint, and its owner gone.
+    // As a SIGKILL leaves it: in progress, stored beyond its checkpoint, and its lease lapsed.
     await pool().query(
       `update session_buddy_migrations set status = 'in_progress', ended_at = null, records = 0,
          digest = '', figures = '{"counts": [], "failures": [], "failedByReason": {}}',
-         owner_life = 'gone', owner_pid = 4194304
+         lease_token = 'gone', lease_until = clock_timestamp() - interval '1 ms'
        where tenant = $1`,
       [tenant],
     );
@@ -505,10 +505,35 @@ describeEachStore("MigrateSessionBuddy", (_, database) => {
     expect(peers.documents.size).toBe(12);
   });
 
+  it("writes nothing more once its lease may be another's, and says so", async () => {
+    await restart({ MAHAVISHNU_INGESTION_LEASE_MS: "2000" });
+    peers.bridge.records = reflections(20);
+    const { running, release } = await migrateHeld();
+    // As another process finds it that takes it over.
+    await pool().query(
+      "update session_buddy_migrations set lease_token = 'another' where tenant = $1",
+      [tenant],
+    );
+    const error = await failureOf(running);
+    expect(error.code).toBe(Code.Aborted);
+    release();
+    expect(peers.documents.size).toBe(0);
+    // It is the other's to end.
+    expect(await recorded("in_progress")).toBe(1);
+    await pool().query(
+      "update session_buddy_migrations set lease_until = clock_timestamp() where tenant = $1",
+      [tenant],
+    );
+    expect(await migrate()).toMatchObject({
+      resumed: true,
+      counts: [count("reflection", "F", [20, 20, 0, 0])],
+    });
+  });
+
   it("refuses a second migration of the file, in this process and in another", async () => {
     peers.bridge.records = reflections(8);
     const { running, release } = await migrateHeld();
-    await using another = await startIngestion(database().url, peers, {}, tenant, anotherProcess());
+    await using another = await startIngestion(database().url, peers, {}, tenant);
     for (const client of [service.client, another.client]) {
       const error = await failureOf(migrate({}, client));
       expect(error.code).toBe(Code.Aborted);

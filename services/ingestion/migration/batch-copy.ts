@@ -1,10 +1,10 @@
+import type { LimitFunction } from "p-limit";
 import type { Embedder, ItemFailure, Work } from "../ports.ts";
 import type { EmbeddedMemory, MemoryTarget, StoredMemory } from "./memory-target.ts";
 import type { Outcome, Result } from "./migration-tally.ts";
 import type { RecordBatch } from "./record-reader.ts";
 import type { SourceRecord } from "./source-record.ts";
 import { type TargetMemory, toMemory } from "./target-memory.ts";
-import type { Turns } from "./turns.ts";
 
 /** What the embedder and the vector store take. */
 const mostContentBytes = 1_048_576;
@@ -18,7 +18,7 @@ export interface CopyContext {
   readonly embedBatch: number;
   readonly embedder: Embedder;
   /** So many batches embed at the same time; others are looked up and written meanwhile. */
-  readonly embedding: Turns;
+  readonly embedding: LimitFunction;
   readonly target: MemoryTarget;
   /**
    * Ids that batches of this migration are storing just now; in a dry run all that they would have
@@ -27,6 +27,8 @@ export interface CopyContext {
   readonly claimed: Set<string>;
   /** Ends the work before anything is written. */
   readonly signal: AbortSignal;
+  /** Throws where the migration may be another process's by now: nothing is written then. */
+  readonly assertHeld: () => void;
   /** Repeats a call while its failure may pass. */
   readonly patiently: <T>(attempt: () => Promise<T>) => Promise<T>;
 }
@@ -130,12 +132,10 @@ async function embed(
   passages: readonly Passage[],
 ): Promise<EmbeddedPassage[]> {
   if (passages.length === 0) return [];
-  await context.embedding.take(context.signal);
-  try {
-    return await embedNow(context, passages);
-  } finally {
-    context.embedding.give();
-  }
+  return await context.embedding(() => {
+    context.signal.throwIfAborted();
+    return embedNow(context, passages);
+  });
 }
 
 async function embedNow(
@@ -171,9 +171,14 @@ async function write(context: CopyContext, embedded: readonly EmbeddedPassage[])
   if (embedded.length === 0) return;
   const memories = embedded.map(({ memory }) => memory);
   // What is being written is written to its end, whoever cancels meanwhile.
-  const outcomes = await context.patiently(() =>
-    context.target.write(workOf(context, new AbortController().signal), context.model, memories),
-  );
+  const outcomes = await context.patiently(() => {
+    context.assertHeld();
+    return context.target.write(
+      workOf(context, new AbortController().signal),
+      context.model,
+      memories,
+    );
+  });
   embedded.forEach(({ passage }, index) => {
     const outcome = outcomes[index] ?? {
       kind: "refused",

@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import { DomainError } from "../../../shared/errors.ts";
 import { BoundedTasks } from "../bounded-tasks.ts";
 import { collectionModel } from "../collection-model.ts";
@@ -20,7 +21,6 @@ import {
   type RecordReader,
   SourceChangedError,
 } from "./record-reader.ts";
-import { Turns } from "./turns.ts";
 
 /**
  * Batches in flight for each that is embedded: while the embedder is busy with so many as it may
@@ -52,6 +52,8 @@ export interface MigrationParts {
   readonly passages: Pick<PassageStore, "model">;
   readonly target: MemoryTarget;
   readonly onRetry: (error: DomainError, pauseMs: number) => void;
+  /** Throws where the migration may be another process's by now. */
+  readonly assertHeld: () => void;
 }
 
 /** What was counted in the target at the end. */
@@ -120,7 +122,7 @@ export class MigrationRun {
 
   async #copy(model: string): Promise<void> {
     const { parallelBatches } = this.#options;
-    const embedding = new Turns(parallelBatches);
+    const embedding = pLimit(parallelBatches);
     const tasks = new BoundedTasks(parallelBatches * batchesPerEmbedding);
     let number = 0;
     try {
@@ -142,7 +144,7 @@ export class MigrationRun {
     batch: RecordBatch,
     number: number,
   ): Promise<void> {
-    const { embedder, target } = this.#parts;
+    const { embedder, target, assertHeld } = this.#parts;
     const { tenant, migrationId } = this.#job;
     const outcomes = await copyBatch(
       {
@@ -154,6 +156,7 @@ export class MigrationRun {
         target,
         claimed: this.#claimed,
         signal: this.#signal,
+        assertHeld,
         patiently: (attempt) => this.#patiently(attempt),
       },
       batch,

@@ -1,5 +1,5 @@
+import type { Beat, Lease } from "../store.ts";
 import type { Checkpoint } from "./migration-tally.ts";
-import type { Owner } from "./owner.ts";
 
 /** A migration of a tenant. */
 export interface MigrationKey {
@@ -12,13 +12,13 @@ export interface NewMigration extends MigrationKey {
   readonly file: string;
   /** In which its times are read; another one makes another migration of it. */
   readonly timeZone: string;
-  readonly owner: Owner;
+  /** Whoever opens it holds it. */
+  readonly lease: Lease;
 }
 
-/** A migration that has not ended, and when its owner was last heard of. */
+/** A migration that another one holds, and for how long yet unless that gives a sign of life. */
 export interface RunningMigration extends MigrationKey {
-  readonly owner: Owner;
-  readonly silentMs: number;
+  readonly remainingMs: number;
 }
 
 /** What came of asking for a migration. */
@@ -35,26 +35,28 @@ export type OpenedMigration =
 export type MigrationEnd = "completed" | "failed" | "cancelled";
 
 /**
- * What is remembered of migrations. A file has at most one of a tenant that is in progress. Every
- * method takes the signal of the work it is for and rejects with its reason.
+ * What is remembered of migrations. A file has at most one of a tenant that is in progress. Time is
+ * the database's. Every method takes the signal of the work it is for and rejects with its reason;
+ * whoever names a token changes nothing once the lease is another's.
  */
 export interface MigrationStore {
   /**
-   * Takes up the file's newest migration where that failed or was cancelled in the same time zone;
-   * else records a new one under the given id. Where one is in progress, nothing is recorded.
+   * Takes up the file's newest migration where that failed, was cancelled or left by its holder in
+   * the same time zone; else records a new one under the given id. Where one is in progress,
+   * nothing is recorded.
    */
   open(migration: NewMigration, signal?: AbortSignal): Promise<OpenedMigration>;
-  /** Tells that the owner lives, and moves the checkpoint. False where it is not the owner's. */
+  /** A sign of life, and how far it is. */
   beat(
     key: MigrationKey,
-    owner: Owner,
+    lease: Lease,
     checkpoint: Checkpoint,
     signal?: AbortSignal,
-  ): Promise<boolean>;
-  /** Records its end, once. Changes nothing that is not the owner's, or has ended. */
+  ): Promise<Beat>;
+  /** Records its end, once. */
   end(
     key: MigrationKey,
-    owner: Owner,
+    lease: Lease,
     outcome: {
       readonly status: MigrationEnd;
       readonly checkpoint: Checkpoint;
@@ -63,6 +65,4 @@ export interface MigrationStore {
     },
     signal?: AbortSignal,
   ): Promise<void>;
-  /** Marks a migration failed whose owner is gone; its checkpoint stays. */
-  interrupt(migration: RunningMigration, message: string, signal?: AbortSignal): Promise<void>;
 }

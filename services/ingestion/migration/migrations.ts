@@ -2,20 +2,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DependencyUnavailableError, DomainError } from "../../../shared/errors.ts";
 import { newId } from "../../../shared/ids.ts";
 import { MigrationBusyError } from "../errors.ts";
+import { HeldLease } from "../held-lease.ts";
+import { noProgress } from "../ingestion.ts";
 import { patiently } from "../patience.ts";
 import type { Embedder, PassageStore, Work } from "../ports.ts";
 import { StopRequest } from "../stop-request.ts";
+import type { Lease } from "../store.ts";
 import type { MemoryTarget } from "./memory-target.ts";
 import type { Verification } from "./migration-run.ts";
 import { type MigrationJob, type MigrationOptions, MigrationRun } from "./migration-run.ts";
-import type { MigrationEnd, MigrationStore, NewMigration } from "./migration-store.ts";
+import type { MigrationEnd, MigrationStore } from "./migration-store.ts";
 import { type Figures, noFigures } from "./migration-tally.ts";
-import { isOrphan, type Owner, thisProcess } from "./owner.ts";
 import { beginning, RecordReader } from "./record-reader.ts";
 import type { RecordSource, SourceFile, SourceRequest } from "./source-record.ts";
-import { Turns } from "./turns.ts";
 
-const beatMs = 1_000;
 /** How often the caller is told; the contract promises every second. */
 const tellMs = 500;
 /** How long the end of a migration may wait for the database to take it. */
@@ -59,7 +59,17 @@ export interface MigrationsParts {
   readonly passages: Pick<PassageStore, "model">;
   readonly target: MemoryTarget;
   readonly events: MigrationEvents;
-  readonly owner?: Owner;
+}
+
+export interface MigrationsOptions extends MigrationOptions {
+  /** How long a migration stays a process's own without a sign of life, in milliseconds. */
+  readonly leaseMs: number;
+}
+
+interface Hold {
+  readonly lease: Lease;
+  /** When it was asked for, by `performance.now()`. */
+  readonly since: number;
 }
 
 /** A migration that runs in this process. */
@@ -70,20 +80,14 @@ interface LiveMigration {
 
 /** The migrations of this process: one call, one migration. */
 export class Migrations implements AsyncDisposable {
-  readonly #options: MigrationOptions;
+  readonly #options: MigrationsOptions;
   readonly #parts: MigrationsParts;
-  readonly #owner: Owner;
   readonly #live = new Set<LiveMigration>();
-  /** Ids of records that this process answers for; any other of its own is a leftover. */
-  readonly #held = new Set<string>();
-  /** One opens at a time, so that none takes for a leftover what another has just opened. */
-  readonly #opening = new Turns(1);
   #closing = false;
 
-  constructor(options: MigrationOptions, parts: MigrationsParts) {
+  constructor(options: MigrationsOptions, parts: MigrationsParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#owner = parts.owner ?? thisProcess();
   }
 
   /**
@@ -103,10 +107,20 @@ export class Migrations implements AsyncDisposable {
     try {
       using reader = this.#reader(own, order);
       const source = await reader.open();
-      const { job, resumed } = await this.#open(own, source, order);
+      const { job, resumed, hold } = await this.#open(own, source, order);
       const { embedder, passages, target, events } = this.#parts;
-      const parts = { reader, embedder, passages, target, onRetry: events.onRetry };
-      const run = new MigrationRun(job, this.#options, parts, signal);
+      let held: HeldLease | undefined;
+      const run = new MigrationRun(
+        job,
+        this.#options,
+        {
+          ...{ reader, embedder, passages, target },
+          onRetry: events.onRetry,
+          assertHeld: () => held?.assertHeld(),
+        },
+        signal,
+      );
+      if (hold !== undefined) held = this.#hold(live, job, run, hold);
       const since = performance.now();
       const view = (end?: { readonly verification: Verification | undefined }): MigrationView => {
         const elapsedMs = Math.round(performance.now() - since);
@@ -121,7 +135,7 @@ export class Migrations implements AsyncDisposable {
           verification: end?.verification,
         };
       };
-      const conducted = this.#conduct(live, job, run, view);
+      const conducted = this.#conduct(live, job, run, held, view);
       live.ended = conducted;
       let over = false;
       const end = conducted.finally(() => {
@@ -176,45 +190,44 @@ export class Migrations implements AsyncDisposable {
     );
   }
 
-  /** A dry run is nobody's concern and is not recorded. */
+  /**
+   * Records a migration as ours, or goes on with one that nobody holds any more. A dry run is
+   * nobody's concern and is not recorded.
+   */
   async #open(
     { tenant, signal }: Work,
     { file, timeZone }: SourceFile,
     { dryRun }: MigrationOrder,
-  ): Promise<{ readonly job: MigrationJob; readonly resumed: boolean }> {
+  ): Promise<{ readonly job: MigrationJob; readonly resumed: boolean; readonly hold?: Hold }> {
     if (dryRun) {
       const checkpoint = { position: beginning, figures: noFigures };
       return { job: { tenant, migrationId: "", checkpoint }, resumed: false };
     }
-    await this.#opening.take(signal);
-    try {
-      const wanted = { tenant, id: newId(), file, timeZone, owner: this.#owner };
-      return await this.#take(wanted, signal);
-    } finally {
-      this.#opening.give();
+    const lease = { token: newId(), ms: this.#options.leaseMs };
+    const since = performance.now();
+    const wanted = { tenant, id: newId(), file, timeZone, lease };
+    const opened = await this.#parts.store.open(wanted, signal);
+    if (opened.kind === "running") {
+      const { id, remainingMs } = opened.running;
+      throw new MigrationBusyError(file, id, remainingMs);
     }
+    const { id: migrationId, checkpoint, resumed } = opened;
+    return { job: { tenant, migrationId, checkpoint }, resumed, hold: { lease, since } };
   }
 
-  /** Records a migration as ours, or goes on with one that nobody works on any more. */
-  async #take(
-    wanted: NewMigration,
-    signal: AbortSignal,
-  ): Promise<{ readonly job: MigrationJob; readonly resumed: boolean }> {
-    const { store } = this.#parts;
-    const { tenant, file } = wanted;
-    for (let attempt = 0; ; attempt++) {
-      const opened = await store.open(wanted, signal);
-      if (opened.kind === "opened") {
-        const { id: migrationId, checkpoint, resumed } = opened;
-        this.#held.add(migrationId);
-        return { job: { tenant, migrationId, checkpoint }, resumed };
-      }
-      const { running } = opened;
-      if (attempt > 2 || !isOrphan(running, this.#owner, (one) => this.#held.has(one))) {
-        throw new MigrationBusyError(file, running.id);
-      }
-      await store.interrupt(running, interruptedMessage, signal);
-    }
+  /** Moves the checkpoint with every sign of life, and learns whether the migration is still ours. */
+  #hold(live: LiveMigration, job: MigrationJob, run: MigrationRun, hold: Hold): HeldLease {
+    const { store, events } = this.#parts;
+    return new HeldLease({
+      ...hold,
+      key: keyOf(job),
+      store: {
+        beat: (key, lease, _, signal) => store.beat(key, lease, run.checkpoint(), signal),
+      },
+      news: () => ({ progress: noProgress, advanced: false }),
+      onVerdict: () => live.stop.abort(new StopRequest("lost", lostMessage)),
+      onFault: (error) => events.onFault("a checkpoint was not recorded", error),
+    });
   }
 
   /** Runs it and records how it ended. Rejects with what it failed by. */
@@ -222,70 +235,48 @@ export class Migrations implements AsyncDisposable {
     live: LiveMigration,
     job: MigrationJob,
     run: MigrationRun,
+    held: HeldLease | undefined,
     view: () => MigrationView,
   ): Promise<Verification | undefined> {
     const { events } = this.#parts;
     events.onStart(view());
-    const over = new AbortController();
-    const beating = job.migrationId === "" ? undefined : this.#beat(live, job, run, over.signal);
     try {
       const verification = await run.run();
-      over.abort();
-      await beating;
-      await this.#end(job, run, "completed", "");
+      await held?.[Symbol.asyncDispose]();
+      await this.#end(job, run, held, "completed", "");
       events.onEnd(view(), "completed", undefined);
       return verification;
     } catch (error) {
-      over.abort();
-      await beating;
+      await held?.[Symbol.asyncDispose]();
       const { status, message } = outcomeOf(live.stop.signal, error);
-      await this.#end(job, run, status, message);
+      await this.#end(job, run, held, status, message);
       events.onEnd(view(), status, live.stop.signal.aborted ? undefined : error);
       throw error;
-    } finally {
-      this.#held.delete(job.migrationId);
     }
   }
 
   async #end(
     job: MigrationJob,
     run: MigrationRun,
+    held: HeldLease | undefined,
     status: MigrationEnd,
     message: string,
   ): Promise<void> {
-    if (job.migrationId === "") return;
+    if (held === undefined) return;
     const { store, events } = this.#parts;
     const outcome = { status, checkpoint: run.checkpoint(), message };
     try {
       const patience = { limitMs: endPatienceMs, signal: new AbortController().signal };
-      await patiently(patience, () => store.end(keyOf(job), this.#owner, outcome));
+      await patiently(patience, () => store.end(keyOf(job), held.lease, outcome));
     } catch (error) {
-      // It stays in progress until the next call finds that it has no owner any more.
+      // It stays in progress until its lease lapses.
       events.onFault("the end of a migration was not recorded", error);
-    }
-  }
-
-  /** Moves the checkpoint every second, and learns whether the migration is still ours. */
-  async #beat(
-    live: LiveMigration,
-    job: MigrationJob,
-    run: MigrationRun,
-    over: AbortSignal,
-  ): Promise<void> {
-    while (!over.aborted) {
-      await delay(beatMs, undefined, { signal: over }).catch(() => {});
-      if (over.aborted) return;
-      try {
-        const ours = await this.#parts.store.beat(keyOf(job), this.#owner, run.checkpoint(), over);
-        if (!ours) live.stop.abort(new StopRequest("lost", lostMessage));
-      } catch (error) {
-        if (!over.aborted) this.#parts.events.onFault("a checkpoint was not recorded", error);
-      }
     }
   }
 }
 
-const lostMessage = "another process took this migration for dead and has taken it up";
+const lostMessage =
+  "the migration may be another process's by now: no sign of life could be recorded";
 
 function keyOf({ tenant, migrationId }: MigrationJob) {
   return { tenant, id: migrationId };
@@ -305,7 +296,7 @@ function outcomeOf(
 }
 
 function toCallerError(signal: AbortSignal, failure: unknown): unknown {
-  const reason: unknown = signal.aborted ? signal.reason : undefined;
+  const reason: unknown = signal.aborted ? signal.reason : failure;
   if (!(reason instanceof StopRequest)) return failure;
   if (reason.why === "interrupted") return stopping(failure);
   if (reason.why === "lost") return new DomainError("aborted", "CONFLICT", reason.message);
