@@ -143,18 +143,16 @@ export class DocumentSearch implements AsyncDisposable {
     withPassages: boolean,
     signal: AbortSignal | undefined,
   ): Promise<readonly HitRow[]> {
-    const remembered = await this.#remembered(tenant, collection, query, signal);
+    const { table } = collection;
+    const nearest = await this.#nearest(tenant, collection, query, signal);
+    const remembered =
+      nearest.by === "scan" ? await this.#remembered(tenant, collection, query, signal) : undefined;
     if (remembered !== undefined) {
-      const { table } = collection;
       const statement = rememberedStatement(table, tenant, query, remembered, withPassages);
       const rows = await this.#askMemory(tenant, collection, query, statement, signal);
       if (rows !== undefined) return rows;
     }
-    const [nearest, words] = await Promise.all([
-      this.#nearest(tenant, collection, query, signal),
-      this.#words(tenant, collection, query, signal),
-    ]);
-    const { table } = collection;
+    const words = await this.#words(tenant, collection, query, signal);
     const statement = searchStatement(table, tenant, query, nearest, words, withPassages);
     return await this.#statements.rows<HitRow>(statement, signal);
   }
@@ -208,7 +206,7 @@ export class DocumentSearch implements AsyncDisposable {
     return planNearest(question, scope);
   }
 
-  /** What is remembered of the search's scope; undefined where that cannot answer it. */
+  /** What is remembered of a scope that would be scanned; undefined where that cannot answer. */
   async #remembered(
     tenant: string,
     collection: StoredCollection,
@@ -217,8 +215,8 @@ export class DocumentSearch implements AsyncDisposable {
   ): Promise<Remembered | undefined> {
     const { filter } = query;
     // What is known is a few moments old; comparing everything tells the truth.
-    if (query.exact || !(await this.#isScanned(tenant, collection, query, signal)))
-      return undefined;
+    if (query.exact) return undefined;
+    if (query.mode !== "text" && !remembersVectors(collection.table)) return undefined;
     const known = this.#known.find(scopeKey(collection, tenant), this.#source(collection, tenant));
     if (known === undefined) return undefined;
     if (filter !== undefined && this.#unfitFilters.has(filterKey(collection, tenant, filter))) {
@@ -236,18 +234,6 @@ export class DocumentSearch implements AsyncDisposable {
     const ids = [...new Set([...(nearest?.ids ?? []), ...(best?.ids ?? [])])];
     const text = facts && best && { ...best, facts, scores: ids.map((id) => best.scoreOf(id)) };
     return { snapshot, ids, vector: nearest, text };
-  }
-
-  /** Whether vectors are compared one by one, and are such that they can be remembered. */
-  async #isScanned(
-    tenant: string,
-    collection: StoredCollection,
-    query: SearchQuery,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    if (query.mode === "text") return true;
-    if (!remembersVectors(collection.table)) return false;
-    return (await this.#nearest(tenant, collection, query, signal)).by === "scan";
   }
 
   /** What scores by words follow from; undefined where nothing is searched by words. */
