@@ -1,10 +1,9 @@
-import { lstat } from "node:fs/promises";
 import { join } from "node:path";
-import pLimit from "p-limit";
 import type { DomainError } from "../../shared/errors.ts";
 import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { collectionModel } from "./collection-model.ts";
+import { inTurn } from "./embedder-turns.ts";
 import { type FedPage, FileFeed, type WantedFile } from "./file-feed.ts";
 import { FolderReader, type FolderThreads, type PlanOutcome } from "./folder-reader.ts";
 import { type Scan, scanFolder } from "./folder-scan.ts";
@@ -15,7 +14,7 @@ import { PathList } from "./path-list.ts";
 import { patiently } from "./patience.ts";
 import { type PlannedFile, recipeOf } from "./planned-file.ts";
 import type { Embedder, PassageStore, Work } from "./ports.ts";
-import { type FileStamp, isOutsidePatterns, stampOf } from "./repository-walk.ts";
+import { isOutsidePatterns, stampOfFile } from "./repository-walk.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { FileStore, KnownFile, ListedFile, RepositoryKey } from "./store.ts";
 import type { Tally } from "./tally.ts";
@@ -370,28 +369,6 @@ export class IngestionRun {
 
   #patiently<T>(attempt: () => Promise<T>, limitMs = this.#options.patienceMs): Promise<T> {
     return patiently({ limitMs, signal: this.#signal, onRetry: this.#parts.onRetry }, attempt);
-  }
-}
-
-/** An embedder that is asked for so many batches at the same time. */
-function inTurn(embedder: Embedder, calls: number): Embedder {
-  const turn = pLimit(calls);
-  return {
-    defaultModel: (work) => embedder.defaultModel(work),
-    embed: (work, model, task, texts) =>
-      turn(() => {
-        work.signal.throwIfAborted();
-        return embedder.embed(work, model, task, texts);
-      }),
-  };
-}
-
-/** Undefined where nothing can be told of it. */
-async function stampOfFile(path: string): Promise<FileStamp | undefined> {
-  try {
-    return stampOf(await lstat(path, { bigint: true }));
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import { type BigIntStats, type Dirent, lstatSync, readdirSync } from "node:fs";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import { IgnoreRules, patternMatcher } from "../../shared/files/ignore-rules.ts";
 import {
@@ -149,6 +150,15 @@ export function stampOf(stat: BigIntStats): FileStamp {
 }
 
 /** A stamp as one word, to be compared. */
+/** Undefined where nothing can be told of the file. */
+export async function stampOfFile(path: string): Promise<FileStamp | undefined> {
+  try {
+    return stampOf(await lstat(path, { bigint: true }));
+  } catch {
+    return undefined;
+  }
+}
+
 export function stampText({ size, mtimeNs, ctimeNs, inode }: FileStamp): string {
   return `${size} ${mtimeNs} ${ctimeNs} ${inode}`;
 }
