@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rowMemory } from "./simd-dot.ts";
+import { compiledWat } from "../../test/harness/compiled-wat.ts";
+import { dotProgram, rowMemory } from "./simd-dot.ts";
+
+test("the program is what its source says", async () => {
+  const source = new URL("./simd-dot.wat", import.meta.url);
+  expect(dotProgram.bytes).toEqual(await compiledWat(source));
+});
 
 const plain = (a: Float32Array, b: Float32Array) =>
   a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);

@@ -1,9 +1,9 @@
+import { wasmPageBytes } from "../../shared/web-assembly.ts";
 import { type DotProduct, dotProduct } from "./dot-product.ts";
 import { kthLargest } from "./kth-largest.ts";
 
 /** Rows that are compared by one call, and that room is made for at once. */
 const blockRows = 1_024;
-const pageBytes = 65_536;
 
 /** A component is `256 * coarse + fine` steps, both of 8 bits. */
 const fineSteps = 256;
@@ -232,7 +232,7 @@ export class QuantizedVectors {
   #grow(): void {
     const rows = this.#steps.length + blockRows;
     const missing = this.#coarseAt(rows) - this.#kernel.memory.buffer.byteLength;
-    if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / pageBytes));
+    if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / wasmPageBytes));
     this.#steps = longer(this.#steps, rows);
     this.#coarseErrors = longer(this.#coarseErrors, rows);
   }
