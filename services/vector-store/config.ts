@@ -48,8 +48,8 @@ export const vectorStoreSettings = {
   ),
   knownScopesMb: setting(
     "MAHAVISHNU_VECTOR_STORE_KNOWN_SCOPES_MB",
-    kinds.integer(0, 65_536).default(256),
-    "Memory for vectors and words of the scopes that are searched often, in MiB: about 2.5 kB for a document of 60 words and 768 components; 0: none",
+    kinds.integer(0, 65_536).default(512),
+    "Memory for vectors and words of the scopes that are searched often, in MiB: about 4.8 kB for a document of 60 words and 768 components; 0: none",
   ),
   autoIndex: setting(
     "MAHAVISHNU_VECTOR_STORE_AUTO_INDEX",

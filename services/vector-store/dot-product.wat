@@ -1,8 +1,8 @@
-;; Inner products of rows of 8-bit numbers with one vector of 16-bit numbers. A row and the vector
-;; are multiples of 16 long; the caller sees to it that no sum passes 32 bits.
+;; Inner products of rows with a vector. Rows and vectors are multiples of 16 components long.
 (module
   (memory (export "memory") 1)
 
+  ;; Of 8-bit numbers with 16-bit numbers; the caller sees to it that no sum passes 32 bits.
   (func $dot (param $row i32) (param $vector i32) (param $length i32) (result i32)
     (local $end i32)
     (local $eight v128)
@@ -27,16 +27,57 @@
       (i32.add (i32x4.extract_lane 0 (local.get $a)) (i32x4.extract_lane 1 (local.get $a)))
       (i32.add (i32x4.extract_lane 2 (local.get $a)) (i32x4.extract_lane 3 (local.get $a)))))
 
-  ;; The products of so many rows, whose addresses stand in a list, into 32-bit numbers.
+  ;; The products of so many rows, one after the other, into 32-bit numbers.
   (func (export "dots")
-    (param $list i32) (param $rows i32) (param $vector i32) (param $length i32) (param $out i32)
+    (param $row i32) (param $rows i32) (param $vector i32) (param $length i32) (param $out i32)
     (local $end i32)
     (local.set $end (i32.add (local.get $out) (i32.shl (local.get $rows) (i32.const 2))))
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $out) (local.get $end)))
         (i32.store (local.get $out)
-          (call $dot (i32.load (local.get $list)) (local.get $vector) (local.get $length)))
-        (local.set $list (i32.add (local.get $list) (i32.const 4)))
+          (call $dot (local.get $row) (local.get $vector) (local.get $length)))
+        (local.set $row (i32.add (local.get $row) (local.get $length)))
         (local.set $out (i32.add (local.get $out) (i32.const 4)))
-        (br $next)))))
+        (br $next))))
+
+  ;; Of a row of 32-bit floats with a vector of 64-bit floats, both so many components long.
+  (func (export "product")
+    (param $row i32) (param $vector i32) (param $length i32) (result f64)
+    (local $end i32)
+    (local $four v128)
+    (local $a v128)
+    (local $b v128)
+    (local $c v128)
+    (local $d v128)
+    (local.set $end (i32.add (local.get $row) (i32.shl (local.get $length) (i32.const 2))))
+    (loop $next
+      (local.set $four (v128.load (local.get $row)))
+      (local.set $a (f64x2.add (local.get $a)
+        (f64x2.mul
+          (f64x2.promote_low_f32x4 (local.get $four))
+          (v128.load (local.get $vector)))))
+      (local.set $b (f64x2.add (local.get $b)
+        (f64x2.mul
+          (f64x2.promote_low_f32x4
+            (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7
+              (local.get $four) (local.get $four)))
+          (v128.load offset=16 (local.get $vector)))))
+      (local.set $four (v128.load offset=16 (local.get $row)))
+      (local.set $c (f64x2.add (local.get $c)
+        (f64x2.mul
+          (f64x2.promote_low_f32x4 (local.get $four))
+          (v128.load offset=32 (local.get $vector)))))
+      (local.set $d (f64x2.add (local.get $d)
+        (f64x2.mul
+          (f64x2.promote_low_f32x4
+            (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7
+              (local.get $four) (local.get $four)))
+          (v128.load offset=48 (local.get $vector)))))
+      (local.set $row (i32.add (local.get $row) (i32.const 32)))
+      (local.set $vector (i32.add (local.get $vector) (i32.const 64)))
+      (br_if $next (i32.lt_u (local.get $row) (local.get $end))))
+    (local.set $a (f64x2.add
+      (f64x2.add (local.get $a) (local.get $b))
+      (f64x2.add (local.get $c) (local.get $d))))
+    (f64.add (f64x2.extract_lane 0 (local.get $a)) (f64x2.extract_lane 1 (local.get $a)))))

@@ -1,17 +1,6 @@
 import { LRUCache } from "lru-cache";
-import { type NearestCandidates, QuantizedVectors } from "./quantized-vectors.ts";
-import type { ScoringFacts } from "./text-plan.ts";
-import { type BestByWords, type LexemeCounts, WordIndex } from "./word-index.ts";
-
-/** A document as it is read to be remembered. */
-export interface ReadDocument {
-  readonly id: string;
-  /** Undefined: it has none, or its scope's vectors are not remembered. */
-  readonly vector: ArrayLike<number> | undefined;
-  /** How many occurrences of lexemes its text has. */
-  readonly length: number;
-  readonly lexemes: LexemeCounts;
-}
+import { KnownVectors } from "./known-vectors.ts";
+import { type KnownScope, type ReadDocument, RememberedScope } from "./remembered-scope.ts";
 
 /** Where the documents of one scope are. */
 export interface ScopeSource {
@@ -24,14 +13,8 @@ export interface ScopeSource {
   snapshot(): Promise<string>;
   /** By id, those above `after`. With `since` only those that this snapshot did not show. */
   page(after: string, since: string | undefined, limit: number): Promise<readonly ReadDocument[]>;
-}
-
-/** A scope that is remembered. Whatever has changed since `snapshot` may be better. */
-export interface KnownScope {
-  readonly snapshot: string;
-  nearest(vector: ArrayLike<number>, most: number): NearestCandidates;
-  facts(lexemes: readonly string[]): ScoringFacts;
-  best(facts: ScoringFacts, most: number): BestByWords;
+  /** Which of these documents are not there any more. */
+  gone(ids: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface KnownScopesOptions {
@@ -55,8 +38,6 @@ const pausePerReadingByDefault = 20;
 const pageRows = 250;
 /** So many documents tell how large the others are. */
 const enoughToTell = 5_000;
-/** So many changes make the memory catch up. */
-const changesWorthReading = 64;
 /** How long a scope is not looked at again that is too small, or could not be read. */
 const unfitMs = 60_000;
 /** And one that there is no room for. */
@@ -68,16 +49,6 @@ const mostWaste = 0.25;
 /** Scopes of which it is known how often they were searched, or that they are unfit. */
 const mostScopes = 10_000;
 
-interface Scope extends KnownScope {
-  snapshot: string;
-  readonly vectors: QuantizedVectors;
-  readonly words: WordIndex;
-  readonly readAt: number;
-  /** When, and for how long, it was last read from. */
-  restedAt: number;
-  tookMs: number;
-}
-
 /**
  * Vectors and words of the scopes that are searched often, so that a search reads its candidates
  * and not all documents. What is remembered may be old: each search names the snapshot that it was
@@ -87,7 +58,7 @@ interface Scope extends KnownScope {
 export class KnownScopes implements AsyncDisposable {
   readonly #options: Required<Omit<KnownScopesOptions, "onFailure">>;
   readonly #onFailure: (error: unknown) => void;
-  readonly #scopes: LRUCache<string, Scope>;
+  readonly #scopes: LRUCache<string, RememberedScope>;
   readonly #searches = new LRUCache<string, number>({ max: mostScopes, ttl: unfitMs });
   readonly #unfit = new LRUCache<string, true>({ max: mostScopes, ttl: unfitMs });
   readonly #busy = new Set<string>();
@@ -101,7 +72,7 @@ export class KnownScopes implements AsyncDisposable {
     this.#onFailure = options.onFailure ?? (() => {});
     this.#scopes = new LRUCache({
       maxSize: Math.max(1, bytes),
-      sizeCalculation: ({ vectors, words }) => vectors.bytes + words.bytes,
+      sizeCalculation: ({ bytes }) => bytes,
     });
   }
 
@@ -111,7 +82,7 @@ export class KnownScopes implements AsyncDisposable {
     const scope = this.#scopes.get(key);
     if (scope !== undefined) {
       const old = performance.now() - scope.readAt > longestLifeMs;
-      if (old || scope.words.waste > mostWaste) this.#do(key, () => this.#read(key, source));
+      if (old || scope.waste > mostWaste) this.#do(key, () => this.#read(key, source));
       return scope;
     }
     if (this.#unfit.has(key)) return undefined;
@@ -121,10 +92,18 @@ export class KnownScopes implements AsyncDisposable {
     return undefined;
   }
 
-  /** So many documents have changed since the snapshot that a search named. */
-  changed(key: string, source: ScopeSource, documents: number): void {
-    if (documents < changesWorthReading || !this.#hasRested(key)) return;
-    this.#do(key, () => this.#catchUp(key, source));
+  /** Documents have changed since the snapshot that a search named. */
+  changed(key: string, source: ScopeSource): void {
+    if (this.#hasRested(key)) this.#do(key, () => this.#catchUp(key, source));
+  }
+
+  /** Documents that a search named were not there, or are not shown any more. */
+  missed(key: string, source: ScopeSource, ids: readonly string[]): void {
+    this.#do(key, async () => {
+      // One that is there again by now has changed since the snapshot.
+      const gone = await source.gone(ids);
+      this.#scopes.peek(key)?.delete(gone);
+    });
   }
 
   /** What is remembered was not enough for a search: most likely documents were deleted. */
@@ -170,7 +149,7 @@ export class KnownScopes implements AsyncDisposable {
   async #read(key: string, source: ScopeSource): Promise<void> {
     const { bytes, fewest } = this.#options;
     const { dimension } = source;
-    const most = Math.floor(bytes / QuantizedVectors.bytesOf(1, dimension));
+    const most = Math.floor(bytes / KnownVectors.bytesOf(1, dimension));
     const count = await source.count(most + 1);
     if (count < fewest || count > most) {
       this.#scopes.delete(key);
@@ -179,19 +158,7 @@ export class KnownScopes implements AsyncDisposable {
     }
     await source.adopt();
     const readAt = performance.now();
-    const vectors = new QuantizedVectors(dimension);
-    const words = new WordIndex();
-    const scope: Scope = {
-      snapshot: await source.snapshot(),
-      vectors,
-      words,
-      nearest: (vector, wanted) => vectors.nearest(vector, wanted),
-      facts: (lexemes) => words.facts(lexemes),
-      best: (facts, wanted) => words.best(facts, wanted),
-      readAt,
-      restedAt: readAt,
-      tookMs: 0,
-    };
+    const scope = new RememberedScope(dimension, await source.snapshot(), readAt);
     await this.#pages(scope, source, undefined, count);
     scope.restedAt = performance.now();
     scope.tookMs = scope.restedAt - readAt;
@@ -205,7 +172,7 @@ export class KnownScopes implements AsyncDisposable {
     const began = performance.now();
     const snapshot = await source.snapshot();
     // What is newer than the snapshot that a search names does no harm: the database tells it too.
-    await this.#pages(scope, source, scope.snapshot, scope.words.size);
+    await this.#pages(scope, source, scope.snapshot, scope.size);
     scope.snapshot = snapshot;
     scope.restedAt = performance.now();
     scope.tookMs = scope.restedAt - began;
@@ -217,25 +184,20 @@ export class KnownScopes implements AsyncDisposable {
 
   /** Ends as soon as so many documents as there are will not fit, as far as those tell that came. */
   async #pages(
-    scope: Scope,
+    scope: RememberedScope,
     source: ScopeSource,
     since: string | undefined,
     documents: number,
   ): Promise<void> {
-    const { vectors, words } = scope;
     let after = "";
     while (!this.#closed) {
       const page = await source.page(after, since, pageRows);
-      for (const { id, vector, length, lexemes } of page) {
-        if (vector === undefined) vectors.delete(id);
-        else vectors.set(id, vector);
-        words.set(id, length, lexemes);
-      }
+      for (const document of page) scope.set(document);
       const last = page.at(-1);
       if (last === undefined || page.length < pageRows) return;
-      const share = Math.min(1, words.size / documents);
-      const expected = (vectors.bytes + words.bytes) / share;
-      if (words.size >= enoughToTell && expected > this.#options.bytes) {
+      const share = Math.min(1, scope.size / documents);
+      const expected = scope.bytes / share;
+      if (scope.size >= enoughToTell && expected > this.#options.bytes) {
         throw new ScopeTooLargeError();
       }
       after = last.id;

@@ -11,7 +11,7 @@ export interface BestByWords {
   readonly beyond: number;
   /** Every document with one of the lexemes is among them. */
   readonly complete: boolean;
-  /** The score of any document, 0 to 1: 0 without any of the lexemes. */
+  /** The score of any document, 0 to 1, of single precision: 0 without any of the lexemes. */
   scoreOf(id: string): number;
 }
 
@@ -92,7 +92,8 @@ export class WordIndex {
 
   /** At least the `most` best, and those that are as good. */
   best(facts: ScoringFacts, most: number): BestByWords {
-    const scores = this.#scores(facts);
+    // What a caller sees as equal is equal here.
+    const scores = Float32Array.from(this.#scores(facts));
     const scoreOf = (id: string) => {
       const row = this.#rows.get(id);
       return row === undefined ? 0 : Math.min(1, scores[row] as number);

@@ -10,6 +10,7 @@
 const oids = {
   bool: 16,
   text: 25,
+  float4: 700,
   timestamptz: 1184,
   jsonb: 3802,
 } as const;
@@ -116,4 +117,15 @@ const boolCodec: ElementCodec<boolean> = {
 /** `boolean[]`. */
 export function encodeBoolArray(items: readonly (boolean | null)[]): Buffer {
   return encodeArray(boolCodec, items);
+}
+
+const realCodec: ElementCodec<number> = {
+  oid: oids.float4,
+  size: () => 4,
+  write: (value, buffer, offset) => void buffer.writeFloatBE(value, offset),
+};
+
+/** `real[]`: numbers are rounded to single precision. */
+export function encodeRealArray(items: readonly (number | null)[]): Buffer {
+  return encodeArray(realCodec, items);
 }

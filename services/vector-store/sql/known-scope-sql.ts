@@ -1,5 +1,6 @@
+import { encodeTextArray } from "../../../shared/postgres/array-codec.ts";
 import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
-import type { ReadDocument } from "../known-scopes.ts";
+import type { ReadDocument } from "../remembered-scope.ts";
 import { isLive } from "./document-row.ts";
 import { type DocumentTable, vectorBytes } from "./document-table.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
@@ -13,14 +14,52 @@ const lastTransaction = "18446744073709551615";
  * have. The upper bound changes nothing but the planner's estimate, which otherwise is a third of
  * the table.
  */
-export function recent(snapshot: string): string {
+function recent(snapshot: string): string {
   return `m.changed_xid >= pg_snapshot_xmin(${snapshot})
     and m.changed_xid <= '${lastTransaction}'::xid8`;
 }
 
 /** Of any row with a `changed_xid`: what a snapshot does not show. */
-export function unseen(snapshot: string): string {
+function unseen(snapshot: string): string {
   return `not pg_visible_in_snapshot(changed_xid, ${snapshot})`;
+}
+
+/**
+ * More rows than this are not looked at one by one: those that have changed, and, while a long
+ * transaction is open, those that were written since it began.
+ */
+const mostRecent = 4_000;
+
+/**
+ * Columns `changed`: how many documents a snapshot does not show, and `too_many`: they were not all
+ * looked at. The index alone is read, as far as it knows what everybody sees.
+ */
+export function changesSql({ name }: DocumentTable, inTenant: string, snapshot: string): string {
+  return `select (count(*) filter (where ${unseen(snapshot)}))::int as changed,
+    count(*) > ${mostRecent} as too_many
+  from (
+    select m.changed_xid from ${name} m where ${inTenant} and ${recent(snapshot)}
+    limit ${mostRecent + 1}
+  ) recent`;
+}
+
+/**
+ * A CTE `recent (id, changed_xid)` of what may have changed since a snapshot, and one `changed (id)`
+ * of what has. As far as they are not too many: see `changesSql`.
+ */
+export function changedSql({ name }: DocumentTable, inTenant: string, snapshot: string): string {
+  return `recent as materialized (
+  select m.id, m.changed_xid from ${name} m
+  where ${inTenant} and ${recent(snapshot)}
+  limit ${mostRecent + 1}
+),
+changed as materialized (
+  select id from recent where ${unseen(snapshot)}
+),
+changes as materialized (
+  select (select count(*) from changed)::int as count,
+    (select count(*) from recent) > ${mostRecent} as too_many
+)`;
 }
 
 /** What the database shows now: column `snapshot`. */
@@ -66,6 +105,21 @@ adopted as (
   where ${inTenant} and m.id = f.id returning 1
 )
 select count(*) as count from adopted`;
+  return { text, parameters };
+}
+
+/** Which of these documents the tenant has not: rows of `id`. */
+export function goneStatement(
+  { name }: DocumentTable,
+  tenant: string,
+  ids: readonly string[],
+): Statement {
+  const parameters = new SqlParameters();
+  const text = `
+select given.id from unnest(${parameters.add(encodeTextArray(ids))}::text[]) given(id)
+where not exists (
+  select from ${name} m where m.tenant = ${parameters.add(tenant)} and m.id = given.id offset 0
+)`;
   return { text, parameters };
 }
 

@@ -1,9 +1,11 @@
+import { encodeRealArray, encodeTextArray } from "../../../shared/postgres/array-codec.ts";
+import type { Candidates } from "../candidates.ts";
+import { comparedError } from "../known-vectors.ts";
 import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "../search.ts";
-import type { ScoringFacts } from "../text-plan.ts";
 import { isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
-import { recent, unseen } from "./known-scope-sql.ts";
+import { changedSql } from "./known-scope-sql.ts";
 import { Comparison } from "./nearest-sql.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 import {
@@ -16,38 +18,13 @@ import { answerSql, hybridScore } from "./search-sql.ts";
 import { scoringOf } from "./text-search-sql.ts";
 
 /**
- * More rows than this are not looked at one by one: those that have changed, and, while a long
- * transaction is open, those that were written since it began.
- */
-const mostRecent = 4_000;
-
-/** What the memory of a scope tells of a search. */
-export interface Remembered {
-  readonly snapshot: string;
-  /** The candidates of both legs. */
-  readonly ids: readonly string[];
-  /** Undefined: not searched by vector. */
-  readonly vector: { readonly beyond: number } | undefined;
-  /** Undefined: not searched by words. */
-  readonly text: RememberedText | undefined;
-}
-
-export interface RememberedText {
-  readonly facts: ScoringFacts;
-  /** Of each candidate, as it was when the snapshot was taken. */
-  readonly scores: readonly number[];
-  readonly beyond: number;
-  /** No other document holds any of the lexemes. */
-  readonly complete: boolean;
-}
-
-/**
  * A whole search, as `searchStatement`, of what a scope's memory names and of what has changed
- * since: their vectors, and the filter, are what is stored now, and so are the words of what has
- * changed. The best are among them as long as so many as are wanted are better than any other
- * document can be; `insufficient` where they are not, and then there are no hits. `changed` tells
- * how many have changed, `too_many` that they were not all looked at. These stand in every row; where
- * there is no hit, there is one row without.
+ * since: the filter is asked of what is stored now, and so are the words of what has changed. Where
+ * anything has, all vectors are compared here, so that equal ones are equally near; the memory's own
+ * closeness counts where nothing has. The best are among them as long as so many as are wanted are
+ * better than any other document can be; `insufficient` where they are not, and then there are no
+ * hits. `changed` tells how many have changed, `too_many` that they were not all looked at. These
+ * stand in every row; where there is no hit, there is one row without.
  *
  * Passages are not remembered. `withPassages` compares all of the tenant's, and names as many
  * documents as are wanted for theirs, so that no other is among the best for a passage either;
@@ -57,7 +34,7 @@ export function rememberedStatement(
   table: DocumentTable,
   tenant: string,
   query: SearchQuery,
-  remembered: Remembered,
+  candidates: Candidates,
   withPassages = false,
 ): Statement {
   const parameters = new SqlParameters();
@@ -65,8 +42,8 @@ export function rememberedStatement(
   const filter = query.filter === undefined ? "" : ` and ${filterSql(query.filter, parameters)}`;
   const scope = `${inTenant} and ${isLive}${filter}`;
   const limit = `${parameters.add(query.limit)}::int`;
-  const snapshot = `${parameters.add(remembered.snapshot)}::pg_snapshot`;
-  const legs = legsSql(table, query, remembered, withPassages, parameters);
+  const snapshot = `${parameters.add(candidates.snapshot)}::pg_snapshot`;
+  const legs = legsSql(table, query, candidates, withPassages, parameters);
   const compared = withPassages ? legs.comparison : undefined;
   const wanted =
     query.mode === "hybrid" ? `${parameters.add(hybridCandidates(query.limit))}::int` : limit;
@@ -75,27 +52,17 @@ export function rememberedStatement(
   const told =
     legs.comparison === undefined || withPassages ? "" : hasPassagesColumn(table, inTenant);
   const text = `
-with recent as materialized (
-  select m.id, m.changed_xid from ${table.name} m
-  where ${inTenant} and ${recent(snapshot)}
-  limit ${mostRecent + 1}
-),
-changed as materialized (
-  select id from recent where ${unseen(snapshot)}
-),
-changes as materialized (
-  select (select count(*) from changed)::int as count,
-    (select count(*) from recent) > ${mostRecent} as too_many
-),${passages.ctes}
+with ${changedSql(table, inTenant, snapshot)},${passages.ctes}
 given as materialized (
-  select given.id, given.text_score, false as words_anew
-  from unnest(${parameters.add(remembered.ids)}::text[], ${legs.scores}) given(id, text_score)
+  select given.id, given.closeness, given.text_score, false as words_anew
+  from unnest(${parameters.add(encodeTextArray(candidates.ids))}::text[], ${legs.given})
+    given(id, closeness, text_score)
   where not exists (select from changed where changed.id = given.id)
 ),
 named as materialized (
-  select id, text_score, words_anew from given
+  select id, closeness, text_score, words_anew from given
   union all
-  select id, null, true from changed where not (select too_many from changes)${passages.named}
+  select id, null, null, true from changed where not (select too_many from changes)${passages.named}
 ),
 known as materialized (
   select m.id, m.closeness, m.text_score
@@ -120,8 +87,8 @@ order by m.rank desc, m.id`;
 
 /** Expressions of the legs that there are; null for one that there is not. */
 interface Legs {
-  /** The candidates' scores by words. */
-  readonly scores: string;
+  /** The candidates' closeness and scores by words. */
+  readonly given: string;
   readonly comparison: Comparison | undefined;
   readonly closeness: string;
   readonly textScore: string;
@@ -132,43 +99,53 @@ interface Legs {
 function legsSql(
   table: DocumentTable,
   query: SearchQuery,
-  { vector, text }: Remembered,
+  { vector, text, closeness: given, textScores }: Candidates,
   withPassages: boolean,
   parameters: SqlParameters,
 ): Legs {
+  const reals = (items: readonly (number | null)[]) =>
+    `${parameters.add(encodeRealArray(items))}::real[]`;
   // Numbers as text keep every bit.
   const bound = (beyond: number) => `${parameters.add(String(beyond))}::float8`;
   const conditions: ((wanted: string) => string)[] = [];
-  const better = (column: string, beyond: number) => {
-    const least = bound(beyond);
+  const better = (column: string, least: string) =>
     conditions.push(
       (wanted) => `
       and (select count(*) from known where ${column} > ${least}) >= ${wanted}`,
     );
-  };
   let comparison: Comparison | undefined;
   let closeness = "null::real";
+  let near = "null::real[]";
   let score = (_: string) => "null::real";
   if (vector !== undefined && query.mode !== "text") {
     const compared = new Comparison(table, query.vector, parameters);
     comparison = compared;
     const nearest = withPassages ? bestCloseness(compared) : compared.closeness();
-    closeness = `case when m.embedding is not null then ${nearest} end`;
+    const beyondCompared = bound(vector.beyond + comparedError(table.dimension));
     score = (of) => compared.score(of);
-    better("closeness", vector.beyond);
+    if (withPassages) {
+      closeness = `case when m.embedding is not null then ${nearest} end`;
+      better("closeness", beyondCompared);
+    } else {
+      near = reals(given.map((one) => one ?? null));
+      closeness = `case when m.embedding is null then null
+      when (select count from changes) = 0 then named.closeness else ${nearest} end`;
+      const beyond = bound(vector.beyond);
+      better("closeness", `case when changes.count = 0 then ${beyond} else ${beyondCompared} end`);
+    }
   }
-  let scores = "null::float8[]";
+  let scores = "null::real[]";
   let textScore = "null::real";
   if (text !== undefined) {
-    scores = `${parameters.add(text.scores.map(String))}::float8[]`;
+    scores = reals(textScores);
     const scoring = scoringOf(text.facts, parameters);
     textScore = `case when named.words_anew
       then coalesce(${scoring.score("m.lexeme_count", scoring.found)}, 0)
       else named.text_score end::real`;
-    if (!text.complete) better("text_score", text.beyond);
+    if (!text.complete) better("text_score", bound(text.beyond));
   }
   const sufficient = (wanted: string) => conditions.map((one) => one(wanted)).join("");
-  return { scores, comparison, closeness, textScore, score, sufficient };
+  return { given: `${near}, ${scores}`, comparison, closeness, textScore, score, sufficient };
 }
 
 /** Where vectors are compared: those of passages, and the documents that are named for theirs. */
@@ -190,7 +167,7 @@ near_by_passage as materialized (${nearestPassagesSql(table, scope, wanted)}
     // Their words are what is stored now, as of what has changed.
     named: `
   union all
-  select p.id, null, true from near_by_passage p
+  select p.id, null, null, true from near_by_passage p
   where not exists (select from changed where changed.id = p.id)
     and not exists (select from given where given.id = p.id)`,
     join: "left join best_passages b on b.id = named.id ",

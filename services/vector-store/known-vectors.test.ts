@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { compiledWat } from "../../test/harness/compiled-wat.ts";
 import { dotProductProgram } from "./dot-product.ts";
+import { comparedError, KnownVectors } from "./known-vectors.ts";
 import { kthLargest } from "./kth-largest.ts";
-import { QuantizedVectors } from "./quantized-vectors.ts";
 
 test("the program is what its source says", async () => {
   const source = new URL("./dot-product.wat", import.meta.url);
@@ -18,16 +18,16 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** As pgvector does it. */
-function similarity(a: Float32Array, b: Float32Array): number {
+/** As pgvector does it, where `round` is to single precision. */
+function similarity(a: Float32Array, b: Float32Array, round = (value: number) => value): number {
   let product = 0;
   let ofA = 0;
   let ofB = 0;
   for (const [i, x] of a.entries()) {
     const y = b[i] ?? 0;
-    product = Math.fround(product + Math.fround(x * y));
-    ofA = Math.fround(ofA + Math.fround(x * x));
-    ofB = Math.fround(ofB + Math.fround(y * y));
+    product = round(product + round(x * y));
+    ofA = round(ofA + round(x * x));
+    ofB = round(ofB + round(y * y));
   }
   return product / Math.sqrt(ofA * ofB);
 }
@@ -47,30 +47,36 @@ for (const [shape, draw] of Object.entries(shapes)) {
       const random = numbers(dimension);
       const vector = () => Float32Array.from({ length: dimension }, () => draw(random) || 1e-15);
       const vectors = new Map(Array.from({ length: 2_500 }, (_, i) => [`v${i}`, vector()]));
-      const quantized = new QuantizedVectors(dimension);
-      for (const [id, one] of vectors) quantized.set(id, one);
+      const known = new KnownVectors(dimension);
+      for (const [id, one] of vectors) known.set(id, one);
       // Some change, some go, some take their places.
       for (let i = 0; i < 100; i++) {
         const changed = vector();
         vectors.set(`v${3 * i}`, changed);
-        quantized.set(`v${3 * i}`, changed);
+        known.set(`v${3 * i}`, changed);
         vectors.delete(`v${7 * i + 1}`);
-        quantized.delete(`v${7 * i + 1}`);
+        known.delete(`v${7 * i + 1}`);
       }
       for (let i = 0; i < 50; i++) {
         const added = vector();
         vectors.set(`new${i}`, added);
-        quantized.set(`new${i}`, added);
+        known.set(`new${i}`, added);
       }
-      expect(quantized.size).toBe(vectors.size);
+      expect(known.size).toBe(vectors.size);
       for (const most of [1, 50]) {
         const query = vector();
-        const { ids, beyond } = quantized.nearest(query, most);
+        const { ids, closeness, beyond } = known.nearest(query, most);
         expect(ids.length).toBeGreaterThanOrEqual(most);
         expect(new Set(ids).size).toBe(ids.length);
-        const told = new Set(ids);
+        expect(Math.min(...closeness)).toBeGreaterThan(beyond);
+        expect(known.closeness(query, ids)).toEqual(closeness);
+        const told = new Map(ids.map((id, i) => [id, closeness[i]]));
         for (const [id, one] of vectors) {
-          if (!told.has(id)) expect(similarity(one, query)).toBeLessThanOrEqual(beyond);
+          const truth = similarity(one, query);
+          const difference = Math.abs(similarity(one, query, Math.fround) - truth);
+          expect(difference).toBeLessThan(comparedError(dimension));
+          if (told.has(id)) expect(told.get(id)).toBeCloseTo(truth, 6);
+          else expect(Math.fround(truth)).toBeLessThanOrEqual(beyond);
         }
       }
     });
@@ -79,18 +85,21 @@ for (const [shape, draw] of Object.entries(shapes)) {
 
 test("few are told where vectors differ", () => {
   const random = numbers(5);
-  const quantized = new QuantizedVectors(768);
+  const known = new KnownVectors(768);
   const vector = () => Array.from({ length: 768 }, random);
-  for (let i = 0; i < 3_000; i++) quantized.set(`v${i}`, vector());
-  expect(quantized.nearest(vector(), 50).ids.length).toBe(50);
+  for (let i = 0; i < 3_000; i++) known.set(`v${i}`, vector());
+  expect(known.nearest(vector(), 50).ids.length).toBe(50);
 });
 
 test("all are told where there are no more than asked for", () => {
-  const quantized = new QuantizedVectors(3);
-  expect(quantized.nearest([1, 2, 3], 5).ids).toEqual([]);
-  quantized.set("a", [1, 2, 3]);
-  quantized.set("b", [-1, -2, -3]);
-  expect(quantized.nearest([1, 2, 3], 5).ids.toSorted()).toEqual(["a", "b"]);
+  const known = new KnownVectors(3);
+  expect(known.nearest([1, 2, 3], 5).ids).toEqual([]);
+  known.set("a", [1, 2, 3]);
+  known.set("b", [-1, -2, -3]);
+  known.set("none", [0, 0, 0]);
+  const { ids, closeness, beyond } = known.nearest([1, 2, 3], 5);
+  expect([ids, closeness, beyond]).toEqual([["a", "b"], [1, -1], -2]);
+  expect(known.closeness([2, 4, 6], ["b", "none", "a"])).toEqual([-1, undefined, 1]);
 });
 
 test("the k-th largest", () => {
@@ -98,4 +107,16 @@ test("the k-th largest", () => {
   const values = Float64Array.from({ length: 1_000 }, () => Math.round(random() * 300));
   const sorted = values.toSorted().reverse();
   for (const k of [1, 2, 3, 10, 999, 1_000]) expect(kthLargest(values, k)).toBe(sorted[k - 1]);
+});
+
+test("equal vectors are equally near, wherever they stand", () => {
+  const random = numbers(11);
+  const known = new KnownVectors(100);
+  const vector = () => Array.from({ length: 100 }, random);
+  const same = vector();
+  for (let i = 0; i < 3_000; i++) known.set(`v${i}`, i % 300 === 7 ? same : vector());
+  const query = vector().map((one, i) => one / 9 + (same[i] ?? 0));
+  const { ids, closeness } = known.nearest(query, 3);
+  expect(ids).toHaveLength(10);
+  expect(new Set(closeness).size).toBe(1);
 });

@@ -1,0 +1,83 @@
+import type { Candidates } from "./candidates.ts";
+import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "./search.ts";
+
+/** A hit as it is known before its document is read. */
+export interface RankedHit {
+  readonly id: string;
+  /** Of single precision, as scores travel. */
+  readonly score: number;
+  readonly vectorScore: number | undefined;
+  readonly textScore: number | undefined;
+}
+
+export interface Ranking {
+  readonly hits: readonly RankedHit[];
+  /** Documents that are no hits, and on whose being there the hits depend. */
+  readonly others: readonly string[];
+}
+
+/** A candidate with what it is ordered by. */
+interface Ranked {
+  readonly id: string;
+  readonly rank: number;
+  readonly at: number;
+}
+
+/**
+ * The hits of a search, were nothing changed, deleted or expired since the candidates' snapshot and
+ * no filter asked for: by the same rules, and to the same precision, as the database has them.
+ */
+export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
+  const { ids, closeness, textScores } = candidates;
+  const ranked = (at: number, rank: number): Ranked => ({ id: ids[at] as string, rank, at });
+  const near: Ranked[] = [];
+  const worded: Ranked[] = [];
+  for (let at = 0; at < ids.length; at++) {
+    const one = closeness[at];
+    if (query.mode !== "text" && one !== undefined) near.push(ranked(at, one));
+    const words = textScores[at] as number;
+    if (query.mode !== "vector" && words > 0) worded.push(ranked(at, words));
+  }
+  const hitOf = ({ id, at, rank }: Ranked): RankedHit => {
+    const one = closeness[at];
+    const vectorScore =
+      query.mode === "text" || one === undefined ? undefined : Math.max(0, Math.min(1, one));
+    const textScore = query.mode === "vector" ? undefined : (textScores[at] as number);
+    const score = query.mode === "vector" ? (vectorScore as number) : rank;
+    return { id, score, vectorScore, textScore };
+  };
+  const hitsOf = (best: readonly Ranked[]) =>
+    best.map(hitOf).filter(({ score }) => score >= Math.fround(query.minScore));
+  switch (query.mode) {
+    case "vector":
+      return { hits: hitsOf(bestOf(near, query.limit)), others: [] };
+    case "text":
+      return { hits: hitsOf(bestOf(worded, query.limit)), others: [] };
+    case "hybrid": {
+      const wanted = hybridCandidates(query.limit);
+      const weight = query.vectorWeight ?? defaultVectorWeight;
+      const chosen = new Set<number>();
+      for (const leg of [near, worded]) for (const { at } of bestOf(leg, wanted)) chosen.add(at);
+      const mixed = [...chosen].map((at) =>
+        ranked(at, hybridScore(closeness[at], textScores[at] as number, weight)),
+      );
+      const hits = hitsOf(bestOf(mixed, query.limit));
+      const found = new Set(hits.map(({ id }) => id));
+      return { hits, others: mixed.map(({ id }) => id).filter((id) => !found.has(id)) };
+    }
+  }
+}
+
+/** The weighted mean of the parts that there are. */
+function hybridScore(closeness: number | undefined, textScore: number, weight: number): number {
+  if (closeness === undefined) return textScore;
+  const vectorScore = Math.max(0, Math.min(1, closeness));
+  return Math.fround(weight * vectorScore + (1 - weight) * textScore);
+}
+
+/** The highest first, equal ones by the code points of their ids, as the database orders them. */
+function bestOf(ranked: readonly Ranked[], most: number): Ranked[] {
+  return ranked
+    .toSorted((a, b) => b.rank - a.rank || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)))
+    .slice(0, most);
+}

@@ -1,0 +1,93 @@
+import type { Candidates, Question } from "./candidates.ts";
+import { KnownVectors } from "./known-vectors.ts";
+import type { ScoringFacts } from "./text-plan.ts";
+import { type LexemeCounts, WordIndex } from "./word-index.ts";
+
+/** A document as it is read to be remembered. */
+export interface ReadDocument {
+  readonly id: string;
+  /** Undefined: it has none, or its scope's vectors are not remembered. */
+  readonly vector: ArrayLike<number> | undefined;
+  /** How many occurrences of lexemes its text has. */
+  readonly length: number;
+  readonly lexemes: LexemeCounts;
+}
+
+/** A scope that is remembered. */
+export interface KnownScope {
+  /** How much each lexeme counts in it. */
+  facts(lexemes: readonly string[]): ScoringFacts;
+  /** Whatever has changed since the snapshot that the candidates are of may be better. */
+  candidates(question: Question): Candidates;
+}
+
+/** Vectors and words of one scope, as the database showed them at `snapshot`. */
+export class RememberedScope implements KnownScope {
+  snapshot: string;
+  readonly readAt: number;
+  /** When, and for how long, it was last read from. */
+  restedAt: number;
+  tookMs = 0;
+  readonly #vectors: KnownVectors;
+  readonly #words = new WordIndex();
+
+  constructor(dimension: number, snapshot: string, readAt: number) {
+    this.#vectors = new KnownVectors(dimension);
+    this.snapshot = snapshot;
+    this.readAt = readAt;
+    this.restedAt = readAt;
+  }
+
+  /** Documents. */
+  get size(): number {
+    return this.#words.size;
+  }
+
+  /** Memory that it takes, about. */
+  get bytes(): number {
+    return this.#vectors.bytes + this.#words.bytes;
+  }
+
+  /** What of it is of documents that have changed or gone, for each that is there. */
+  get waste(): number {
+    return this.#words.waste;
+  }
+
+  set({ id, vector, length, lexemes }: ReadDocument): void {
+    if (vector === undefined) this.#vectors.delete(id);
+    else this.#vectors.set(id, vector);
+    this.#words.set(id, length, lexemes);
+  }
+
+  delete(ids: readonly string[]): void {
+    for (const id of ids) {
+      this.#vectors.delete(id);
+      this.#words.delete(id);
+    }
+  }
+
+  facts(lexemes: readonly string[]): ScoringFacts {
+    return this.#words.facts(lexemes);
+  }
+
+  candidates({ vector, facts, most }: Question): Candidates {
+    const nearest = vector && this.#vectors.nearest(vector, most);
+    const best = facts && this.#words.best(facts, most);
+    const ids = [...(nearest?.ids ?? [])];
+    const closeness: (number | undefined)[] = [...(nearest?.closeness ?? [])];
+    if (best !== undefined) {
+      const near = new Set(ids);
+      const others = best.ids.filter((id) => !near.has(id));
+      ids.push(...others);
+      if (vector !== undefined) closeness.push(...this.#vectors.closeness(vector, others));
+    }
+    return {
+      snapshot: this.snapshot,
+      ids,
+      closeness,
+      textScores: ids.map((id) => best?.scoreOf(id) ?? 0),
+      vector: nearest && { beyond: nearest.beyond },
+      text: best && facts && { facts, beyond: best.beyond, complete: best.complete },
+    };
+  }
+}
