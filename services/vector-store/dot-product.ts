@@ -2,13 +2,18 @@ import { type WasmMemory, WasmProgram } from "../../shared/web-assembly.ts";
 
 /** `dot-product.wat`, compiled: it multiplies 16 numbers at once. */
 export const dotProductProgram = new WasmProgram(
-  "AGFzbQEAAAABFwNgA39/fwF/YAV/f39/fwBgA39/fwF8AwQDAAECBQMBAAEHGwMGbWVtb3J5AgAEZG90cwABB3Byb2R1Y3" +
-    "QAAgqDAwN3AgF/A3sgACACaiEDA0AgAP0ABAAhBCAFIAT9hwEgAf0ABAD9ugH9rgEhBSAGIAT9iAEgAf0ABBD9ugH9rgEh" +
-    "BiAAQRBqIQAgAUEgaiEBIAAgA0kNAAsgBSAG/a4BIQUgBf0bACAF/RsBaiAF/RsCIAX9GwNqags4AQF/IAQgAUECdGohBQ" +
-    "JAA0AgBCAFTw0BIAQgACACIAMQADYCACAAIANqIQAgBEEEaiEEDAALCwvPAQIBfwV7IAAgAkECdGohAwNAIAD9AAQAIQQg" +
-    "BSAE/V8gAf0ABAD98gH98AEhBSAGIAQgBP0NCAkKCwwNDg8AAQIDBAUGB/1fIAH9AAQQ/fIB/fABIQYgAP0ABBAhBCAHIA" +
-    "T9XyAB/QAEIP3yAf3wASEHIAggBCAE/Q0ICQoLDA0ODwABAgMEBQYH/V8gAf0ABDD98gH98AEhCCAAQSBqIQAgAUHAAGoh" +
-    "ASAAIANJDQALIAUgBv3wASAHIAj98AH98AEhBSAF/SEAIAX9IQGgCw==",
+  "AGFzbQEAAAABHARgAXsBf2ADf39/AX9gBX9/f39/AGADf39/AXwDBgUAAQICAwUDAQABBygEBm1lbW9yeQIABGRvdHMAAg" +
+    "pkb3RzT2ZGb3VyAAMHcHJvZHVjdAAECtwFBRkAIAD9GwAgAP0bAWogAP0bAiAA/RsDamoLYAIBfwN7IAAgAmohAwNAIAD9" +
+    "AAQAIQQgBSAE/YcBIAH9AAQA/boB/a4BIQUgBiAE/YgBIAH9AAQQ/boB/a4BIQYgAEEQaiEAIAFBIGohASAAIANJDQALIA" +
+    "UgBv2uARAACzgBAX8gBCABQQJ0aiEFAkADQCAEIAVPDQEgBCAAIAIgAxABNgIAIAAgA2ohACAEQQRqIQQMAAsLC9QCAgN/" +
+    "B3sgBCABQQR0aiEFAkADQCAEIAVPDQEgACADaiEGIAIhB/0MAAAAAAAAAAAAAAAAAAAAACEL/QwAAAAAAAAAAAAAAAAAAA" +
+    "AAIQz9DAAAAAAAAAAAAAAAAAAAAAAhDf0MAAAAAAAAAAAAAAAAAAAAACEOA0AgAP0ABAAhCCAI/YcBIQkgCP2IASEKIAsg" +
+    "CSAH/QAEAP26ASAKIAf9AAQQ/boB/a4B/a4BIQsgDCAJIAf9AAQg/boBIAogB/0ABDD9ugH9rgH9rgEhDCANIAkgB/0ABE" +
+    "D9ugEgCiAH/QAEUP26Af2uAf2uASENIA4gCSAH/QAEYP26ASAKIAf9AARw/boB/a4B/a4BIQ4gAEEQaiEAIAdBgAFqIQcg" +
+    "ACAGSQ0ACyAEIAsQADYCACAEIAwQADYCBCAEIA0QADYCCCAEIA4QADYCDCAEQRBqIQQMAAsLC88BAgF/BXsgACACQQJ0ai" +
+    "EDA0AgAP0ABAAhBCAFIAT9XyAB/QAEAP3yAf3wASEFIAYgBCAE/Q0ICQoLDA0ODwABAgMEBQYH/V8gAf0ABBD98gH98AEh" +
+    "BiAA/QAEECEEIAcgBP1fIAH9AAQg/fIB/fABIQcgCCAEIAT9DQgJCgsMDQ4PAAECAwQFBgf9XyAB/QAEMP3yAf3wASEIIA" +
+    "BBIGohACABQcAAaiEBIAAgA0kNAAsgBSAG/fABIAcgCP3wAf3wASEFIAX9IQAgBf0hAaAL",
 );
 
 /** Addresses are bytes of `memory`; lengths are in components, multiples of 16. */
@@ -19,6 +24,8 @@ export interface DotProduct {
    * numbers at `out`.
    */
   dots(row: number, rows: number, vector: number, length: number, out: number): void;
+  /** The same with four vectors, whose components alternate by 16; so do the numbers, by row. */
+  dotsOfFour(row: number, rows: number, vectors: number, length: number, out: number): void;
   /** Of a row of 32-bit floats with a vector of 64-bit floats. Equal rows have equal products. */
   product(row: number, vector: number, length: number): number;
 }

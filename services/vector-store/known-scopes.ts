@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { KnownVectors } from "./known-vectors.ts";
 import { type KnownScope, type ReadDocument, RememberedScope } from "./remembered-scope.ts";
+import { mostRows } from "./word-index.ts";
 
 /** Where the documents of one scope are. */
 export interface ScopeSource {
@@ -149,7 +150,10 @@ export class KnownScopes implements AsyncDisposable {
   async #read(key: string, source: ScopeSource): Promise<void> {
     const { bytes, fewest } = this.#options;
     const { dimension } = source;
-    const most = Math.floor(bytes / KnownVectors.bytesOf(1, dimension));
+    const most = Math.min(
+      Math.floor(bytes / KnownVectors.bytesOf(1, dimension)),
+      Math.floor(mostRows / (1 + 2 * mostWaste)),
+    );
     const count = await source.count(most + 1);
     if (count < fewest || count > most) {
       this.#scopes.delete(key);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { compiledWat } from "../../test/harness/compiled-wat.ts";
 import { dotProductProgram } from "./dot-product.ts";
-import { comparedError, KnownVectors } from "./known-vectors.ts";
+import { comparedError, KnownVectors, type NearestCandidates } from "./known-vectors.ts";
 import { kthLargest } from "./kth-largest.ts";
 
 test("the program is what its source says", async () => {
@@ -63,19 +63,21 @@ for (const [shape, draw] of Object.entries(shapes)) {
         known.set(`new${i}`, added);
       }
       expect(known.size).toBe(vectors.size);
-      for (const most of [1, 50]) {
-        const query = vector();
-        const { ids, closeness, beyond } = known.nearest(query, most);
+      const questions = [1, 50, 7, 1, 3].map((most) => ({ vector: vector(), most }));
+      const answers = known.nearest(questions);
+      for (const [i, { vector: query, most }] of questions.entries()) {
+        const { ids, closeness, beyond } = told(answers[i]);
         expect(ids.length).toBeGreaterThanOrEqual(most);
         expect(new Set(ids).size).toBe(ids.length);
         expect(Math.min(...closeness)).toBeGreaterThan(beyond);
         expect(known.closeness(query, ids)).toEqual(closeness);
-        const told = new Map(ids.map((id, i) => [id, closeness[i]]));
+        expect(known.nearest([{ vector: query, most }])).toEqual([{ ids, closeness, beyond }]);
+        const near = new Map(ids.map((id, i) => [id, closeness[i]]));
         for (const [id, one] of vectors) {
           const truth = similarity(one, query);
           const difference = Math.abs(similarity(one, query, Math.fround) - truth);
           expect(difference).toBeLessThan(comparedError(dimension));
-          if (told.has(id)) expect(told.get(id)).toBeCloseTo(truth, 6);
+          if (near.has(id)) expect(near.get(id)).toBeCloseTo(truth, 6);
           else expect(Math.fround(truth)).toBeLessThanOrEqual(beyond);
         }
       }
@@ -83,21 +85,30 @@ for (const [shape, draw] of Object.entries(shapes)) {
   }
 }
 
+function told(answer: NearestCandidates | undefined): NearestCandidates {
+  if (answer === undefined) throw new Error("a question without an answer");
+  return answer;
+}
+
+function nearest(known: KnownVectors, vector: ArrayLike<number>, most: number) {
+  return told(known.nearest([{ vector, most }])[0]);
+}
+
 test("few are told where vectors differ", () => {
   const random = numbers(5);
   const known = new KnownVectors(768);
   const vector = () => Array.from({ length: 768 }, random);
   for (let i = 0; i < 3_000; i++) known.set(`v${i}`, vector());
-  expect(known.nearest(vector(), 50).ids.length).toBe(50);
+  expect(nearest(known, vector(), 50).ids.length).toBe(50);
 });
 
 test("all are told where there are no more than asked for", () => {
   const known = new KnownVectors(3);
-  expect(known.nearest([1, 2, 3], 5).ids).toEqual([]);
+  expect(nearest(known, [1, 2, 3], 5).ids).toEqual([]);
   known.set("a", [1, 2, 3]);
   known.set("b", [-1, -2, -3]);
   known.set("none", [0, 0, 0]);
-  const { ids, closeness, beyond } = known.nearest([1, 2, 3], 5);
+  const { ids, closeness, beyond } = nearest(known, [1, 2, 3], 5);
   expect([ids, closeness, beyond]).toEqual([["a", "b"], [1, -1], -2]);
   expect(known.closeness([2, 4, 6], ["b", "none", "a"])).toEqual([-1, undefined, 1]);
 });
@@ -116,7 +127,7 @@ test("equal vectors are equally near, wherever they stand", () => {
   const same = vector();
   for (let i = 0; i < 3_000; i++) known.set(`v${i}`, i % 300 === 7 ? same : vector());
   const query = vector().map((one, i) => one / 9 + (same[i] ?? 0));
-  const { ids, closeness } = known.nearest(query, 3);
+  const { ids, closeness } = nearest(known, query, 3);
   expect(ids).toHaveLength(10);
   expect(new Set(closeness).size).toBe(1);
 });

@@ -1,5 +1,5 @@
 /** There are at least `k`. A heap holds the largest ones, the least of them on top. */
-export function kthLargest(values: Float32Array | Float64Array, k: number): number {
+export function kthLargest(values: Float64Array, k: number): number {
   const heap = values.slice(0, k).sort();
   for (let i = k; i < values.length; i++) {
     const value = values[i] as number;

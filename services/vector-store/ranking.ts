@@ -1,4 +1,5 @@
 import type { Candidates } from "./candidates.ts";
+import { kthLargest } from "./kth-largest.ts";
 import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "./search.ts";
 
 /** A hit as it is known before its document is read. */
@@ -46,13 +47,16 @@ export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
     const score = query.mode === "vector" ? (vectorScore as number) : rank;
     return { id, score, vectorScore, textScore };
   };
-  const hitsOf = (best: readonly Ranked[]) =>
-    best.map(hitOf).filter(({ score }) => score >= Math.fround(query.minScore));
+  const hitsOf = (among: readonly Ranked[]) =>
+    bestOf(among, query.limit)
+      .toSorted(inOrder)
+      .map(hitOf)
+      .filter(({ score }) => score >= Math.fround(query.minScore));
   switch (query.mode) {
     case "vector":
-      return { hits: hitsOf(bestOf(near, query.limit)), others: [] };
+      return { hits: hitsOf(near), others: [] };
     case "text":
-      return { hits: hitsOf(bestOf(worded, query.limit)), others: [] };
+      return { hits: hitsOf(worded), others: [] };
     case "hybrid": {
       const wanted = hybridCandidates(query.limit);
       const weight = query.vectorWeight ?? defaultVectorWeight;
@@ -61,7 +65,7 @@ export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
       const mixed = [...chosen].map((at) =>
         ranked(at, hybridScore(closeness[at], textScores[at] as number, weight)),
       );
-      const hits = hitsOf(bestOf(mixed, query.limit));
+      const hits = hitsOf(mixed);
       const found = new Set(hits.map(({ id }) => id));
       return { hits, others: mixed.map(({ id }) => id).filter((id) => !found.has(id)) };
     }
@@ -75,9 +79,19 @@ function hybridScore(closeness: number | undefined, textScore: number, weight: n
   return Math.fround(weight * vectorScore + (1 - weight) * textScore);
 }
 
+/** Of equal ones those whose ids come first; in no order. */
+function bestOf(ranked: readonly Ranked[], most: number): readonly Ranked[] {
+  if (ranked.length <= most) return ranked;
+  const least = kthLargest(
+    Float64Array.from(ranked, ({ rank }) => rank),
+    most,
+  );
+  const above = ranked.filter(({ rank }) => rank > least);
+  const equal = ranked.filter(({ rank }) => rank === least).toSorted(inOrder);
+  return [...above, ...equal.slice(0, most - above.length)];
+}
+
 /** The highest first, equal ones by the code points of their ids, as the database orders them. */
-function bestOf(ranked: readonly Ranked[], most: number): Ranked[] {
-  return ranked
-    .toSorted((a, b) => b.rank - a.rank || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)))
-    .slice(0, most);
+function inOrder(a: Ranked, b: Ranked): number {
+  return b.rank - a.rank || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id));
 }

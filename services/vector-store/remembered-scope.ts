@@ -1,5 +1,5 @@
 import type { Candidates, Question } from "./candidates.ts";
-import { KnownVectors } from "./known-vectors.ts";
+import { KnownVectors, type NearestCandidates, queriesAtOnce } from "./known-vectors.ts";
 import type { ScoringFacts } from "./text-plan.ts";
 import { type LexemeCounts, WordIndex } from "./word-index.ts";
 
@@ -18,7 +18,7 @@ export interface KnownScope {
   /** How much each lexeme counts in it. */
   facts(lexemes: readonly string[]): ScoringFacts;
   /** Whatever has changed since the snapshot that the candidates are of may be better. */
-  candidates(question: Question): Candidates;
+  candidates(question: Question): Promise<Candidates>;
 }
 
 /** Vectors and words of one scope, as the database showed them at `snapshot`. */
@@ -30,6 +30,7 @@ export class RememberedScope implements KnownScope {
   tookMs = 0;
   readonly #vectors: KnownVectors;
   readonly #words = new WordIndex();
+  readonly #asked: Asked[] = [];
 
   constructor(dimension: number, snapshot: string, readAt: number) {
     this.#vectors = new KnownVectors(dimension);
@@ -70,14 +71,45 @@ export class RememberedScope implements KnownScope {
     return this.#words.facts(lexemes);
   }
 
-  candidates({ vector, facts, most }: Question): Candidates {
-    const nearest = vector && this.#vectors.nearest(vector, most);
+  /** Answered in the next turn of the event loop, together with others that wait by then. */
+  candidates(question: Question): Promise<Candidates> {
+    const { promise, resolve, reject } = Promise.withResolvers<Candidates>();
+    this.#asked.push({ question, resolve, reject });
+    if (this.#asked.length === 1) setImmediate(() => this.#turn());
+    return promise;
+  }
+
+  /** Answers as many questions as one pass over the vectors can. */
+  #turn(): void {
+    const asked = this.#asked.splice(0, queriesAtOnce);
+    if (this.#asked.length > 0) setImmediate(() => this.#turn());
+    try {
+      const byVector = asked.flatMap(({ question: { vector, most } }) =>
+        vector === undefined ? [] : [{ vector, most }],
+      );
+      const nearest = this.#vectors.nearest(byVector).values();
+      for (const { question, resolve } of asked) {
+        resolve(this.#answer(question, question.vector && nearest.next().value));
+      }
+    } catch (error) {
+      for (const { reject } of asked) reject(error);
+    }
+  }
+
+  /** All of it without a pause: what is told is of one snapshot. */
+  #answer({ vector, facts, most }: Question, nearest: NearestCandidates | undefined): Candidates {
     const best = facts && this.#words.best(facts, most);
     const ids = [...(nearest?.ids ?? [])];
     const closeness: (number | undefined)[] = [...(nearest?.closeness ?? [])];
+    const textScores = ids.map((id) => best?.scoreOf(id) ?? 0);
     if (best !== undefined) {
       const near = new Set(ids);
-      const others = best.ids.filter((id) => !near.has(id));
+      const others: string[] = [];
+      for (const [i, id] of best.ids.entries()) {
+        if (near.has(id)) continue;
+        others.push(id);
+        textScores.push(best.scores[i] as number);
+      }
       ids.push(...others);
       if (vector !== undefined) closeness.push(...this.#vectors.closeness(vector, others));
     }
@@ -85,9 +117,15 @@ export class RememberedScope implements KnownScope {
       snapshot: this.snapshot,
       ids,
       closeness,
-      textScores: ids.map((id) => best?.scoreOf(id) ?? 0),
+      textScores,
       vector: nearest && { beyond: nearest.beyond },
       text: best && facts && { facts, beyond: best.beyond, complete: best.complete },
     };
   }
+}
+
+interface Asked {
+  readonly question: Question;
+  resolve(candidates: Candidates): void;
+  reject(reason: unknown): void;
 }

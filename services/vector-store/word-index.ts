@@ -1,5 +1,6 @@
 import { kthLargest } from "./kth-largest.ts";
 import { bm25, type ScoringFacts, weighted } from "./text-plan.ts";
+import { Threshold } from "./threshold.ts";
 
 /** How often each lexeme stands in a text. */
 export type LexemeCounts = Iterable<readonly [lexeme: string, times: number]>;
@@ -7,16 +8,25 @@ export type LexemeCounts = Iterable<readonly [lexeme: string, times: number]>;
 /** What the best by words are among. */
 export interface BestByWords {
   readonly ids: readonly string[];
+  /** Of each of them, as `scoreOf`. */
+  readonly scores: readonly number[];
   /** No document that is not among them has a score above this. */
   readonly beyond: number;
   /** Every document with one of the lexemes is among them. */
   readonly complete: boolean;
-  /** The score of any document, 0 to 1, of single precision: 0 without any of the lexemes. */
+  /**
+   * The score of any document, 0 to 1, of single precision: 0 without any of the lexemes. Not to be
+   * asked any more once others are searched for.
+   */
   scoreOf(id: string): number;
 }
 
-/** A posting is a row and, in its lowest bits, how often the lexeme stands there: 255 at most. */
-const timesRange = 256;
+/** A posting is a row and, in its lowest 8 bits, how often the lexeme stands there: 255 at most. */
+const timesBits = 8;
+const mostTimes = 2 ** timesBits - 1;
+
+/** Rows that a posting has bits for, so that it is a small integer. */
+export const mostRows = 2 ** (31 - timesBits);
 
 /** A string in a map, and a row's numbers; a lexeme with its list; a posting. */
 const bytesOfRow = 200;
@@ -30,7 +40,10 @@ const rounding = 1e-6;
 export class WordIndex {
   readonly #ids: (string | undefined)[] = [];
   readonly #rows = new Map<string, number>();
-  readonly #lengths: number[] = [];
+  /** Occurrences of lexemes in each; infinite for one that is gone, so that it scores 0. */
+  #lengths = new Float64Array(0);
+  #scores = new Float64Array(0);
+  readonly #threshold = new Threshold(0, 1);
   readonly #postings = new Map<string, number[]>();
   #postingCount = 0;
   /** Occurrences of lexemes in all documents. */
@@ -60,10 +73,11 @@ export class WordIndex {
     const row = this.#ids.length;
     this.#ids.push(id);
     this.#rows.set(id, row);
-    this.#lengths.push(length);
+    if (row >= this.#lengths.length) this.#grow();
+    this.#lengths[row] = length;
     this.#length += length;
     for (const [lexeme, times] of lexemes) {
-      const posting = row * timesRange + Math.min(times, timesRange - 1);
+      const posting = (row << timesBits) | Math.min(times, mostTimes);
       const list = this.#postings.get(lexeme);
       if (list === undefined) this.#postings.set(lexeme, [posting]);
       else list.push(posting);
@@ -77,7 +91,8 @@ export class WordIndex {
     if (row === undefined) return;
     this.#rows.delete(id);
     this.#ids[row] = undefined;
-    this.#length -= this.#lengths[row] ?? 0;
+    this.#length -= this.#lengths[row] as number;
+    this.#lengths[row] = Number.POSITIVE_INFINITY;
   }
 
   /** How much each lexeme counts in this scope. */
@@ -92,41 +107,71 @@ export class WordIndex {
 
   /** At least the `most` best, and those that are as good. */
   best(facts: ScoringFacts, most: number): BestByWords {
-    // What a caller sees as equal is equal here.
-    const scores = Float32Array.from(this.#scores(facts));
+    this.#score(facts);
+    const scores = this.#scores;
+    const count = this.#ids.length;
     const scoreOf = (id: string) => {
       const row = this.#rows.get(id);
-      return row === undefined ? 0 : Math.min(1, scores[row] as number);
+      return row === undefined ? 0 : (scores[row] as number);
     };
-    const enough = this.#ids.length > most;
-    // 0 where fewer than so many have any score.
-    const least = enough ? kthLargest(scores, most) : 0;
-    const ids: string[] = [];
-    let missed = 0;
-    for (let row = 0; row < scores.length; row++) {
+    const threshold = this.#threshold;
+    threshold.clear();
+    for (let row = 0; row < count; row++) {
       const score = scores[row] as number;
-      if (score > 0 && score >= least) ids.push(this.#ids[row] as string);
+      if (score === 0) continue;
+      // What a caller sees as equal is equal here.
+      const told = Math.fround(Math.min(1, score));
+      scores[row] = told;
+      threshold.add(told);
+    }
+    const reached = threshold.reachedBy(most);
+    const rows: number[] = [];
+    let missed = 0;
+    for (let row = 0; row < count; row++) {
+      const score = scores[row] as number;
+      if (score > 0 && score >= reached) rows.push(row);
       else if (score > missed) missed = score;
     }
+    const scored = Float64Array.from(rows, (row) => scores[row] as number);
+    const least = rows.length > most ? kthLargest(scored, most) : 0;
+    const ids: string[] = [];
+    const best: number[] = [];
+    for (const [i, row] of rows.entries()) {
+      const score = scored[i] as number;
+      if (score >= least) {
+        ids.push(this.#ids[row] as string);
+        best.push(score);
+      } else if (score > missed) missed = score;
+    }
     const complete = missed === 0;
-    return { ids, beyond: complete ? 0 : missed + rounding, complete, scoreOf };
+    return { ids, scores: best, beyond: complete ? 0 : missed + rounding, complete, scoreOf };
   }
 
-  #scores({ lexemes, statistics: { meanLength } }: ScoringFacts): Float64Array {
+  /** Of each row. */
+  #score({ lexemes, statistics: { meanLength } }: ScoringFacts): void {
     const { k1, b } = bm25;
-    const scores = new Float64Array(this.#ids.length);
+    const scores = this.#scores.fill(0, 0, this.#ids.length);
+    const lengths = this.#lengths;
+    const always = k1 * (1 - b);
+    const perLength = (k1 * b) / meanLength;
     for (const { lexeme, share } of lexemes) {
-      for (const posting of this.#postings.get(lexeme) ?? []) {
-        const times = posting % timesRange;
-        const row = (posting - times) / timesRange;
-        const length = this.#lengths[row] as number;
-        const score = (share * times) / (times + k1 * (1 - b + (b * length) / meanLength));
+      const postings = this.#postings.get(lexeme);
+      if (postings === undefined) continue;
+      for (let i = 0; i < postings.length; i++) {
+        const posting = postings[i] as number;
+        const times = posting & mostTimes;
+        const row = posting >>> timesBits;
+        const length = lengths[row] as number;
+        const score = (share * times) / (times + always + perLength * length);
         scores[row] = (scores[row] as number) + score;
       }
     }
-    if (this.size < this.#ids.length) {
-      for (const [row, id] of this.#ids.entries()) if (id === undefined) scores[row] = 0;
-    }
-    return scores;
+  }
+
+  #grow(): void {
+    const lengths = new Float64Array(Math.max(1_024, 2 * this.#lengths.length));
+    lengths.set(this.#lengths);
+    this.#lengths = lengths;
+    this.#scores = new Float64Array(lengths.length);
   }
 }

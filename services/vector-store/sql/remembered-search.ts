@@ -84,15 +84,15 @@ export class RememberedSearch implements AsyncDisposable {
     const facts = await this.#facts(place, query, known, signal);
     if (facts === undefined && query.mode !== "vector") return undefined;
     const wanted = query.mode === "hybrid" ? hybridCandidates(query.limit) : query.limit;
-    const candidates = known.candidates({
-      vector: query.mode === "text" ? undefined : query.vector,
-      facts,
-      most: rememberedCandidates(wanted, filter !== undefined),
-    });
-    if (filter === undefined && !withPassages) {
+    const vector = query.mode === "text" ? undefined : query.vector;
+    const filtered = filter !== undefined;
+    if (!filtered && !withPassages) {
+      const candidates = await known.candidates({ vector, facts, most: wanted });
       const rows = await this.#unchanged(place, query, candidates, signal);
       if (rows !== undefined) return rows;
     }
+    const most = rememberedCandidates(wanted, filtered);
+    const candidates = await known.candidates({ vector, facts, most });
     return await this.#anew(place, query, candidates, withPassages, signal);
   }
 
