@@ -12,6 +12,8 @@ export interface Question {
 export interface Candidates {
   readonly snapshot: string;
   readonly ids: readonly string[];
+  /** Of each: where its row was; it may be elsewhere by now. */
+  readonly places: readonly number[];
   /** Of each: its cosine similarity, of single precision; undefined where it has no vector. */
   readonly closeness: readonly (number | undefined)[];
   /** Of each: its score by words, of single precision. */

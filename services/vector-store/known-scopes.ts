@@ -14,8 +14,8 @@ export interface ScopeSource {
   snapshot(): Promise<string>;
   /** By id, those above `after`. With `since` only those that this snapshot did not show. */
   page(after: string, since: string | undefined, limit: number): Promise<readonly ReadDocument[]>;
-  /** Which of these documents are not there any more. */
-  gone(ids: readonly string[]): Promise<readonly string[]>;
+  /** Where these documents are by now; of each that is still there. */
+  places(ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
 }
 
 export interface KnownScopesOptions {
@@ -98,12 +98,14 @@ export class KnownScopes implements AsyncDisposable {
     if (this.#hasRested(key)) this.#do(key, () => this.#catchUp(key, source));
   }
 
-  /** Documents that a search named were not there, or are not shown any more. */
+  /** Documents that a search named were not where they had been, or are not shown any more. */
   missed(key: string, source: ScopeSource, ids: readonly string[]): void {
     this.#do(key, async () => {
+      const places = await source.places(ids);
+      const scope = this.#scopes.peek(key);
+      for (const [id, place] of places) scope?.move(id, place);
       // One that is there again by now has changed since the snapshot.
-      const gone = await source.gone(ids);
-      this.#scopes.peek(key)?.delete(gone);
+      scope?.delete(ids.filter((id) => !places.has(id)));
     });
   }
 

@@ -12,6 +12,7 @@ function candidatesOf(
   return {
     snapshot: "1:1:",
     ids: all.map(([id]) => id),
+    places: all.map((_, i) => 65_536 + i),
     closeness: all.map(([, [closeness]]) => closeness && f(closeness)),
     textScores: all.map(([, [, words]]) => f(words)),
     vector: { beyond: -2 },
@@ -57,5 +58,8 @@ test("by both: the weighted mean of what there is, and whom else it depends on",
     ["\u{1f600}", f(f(0.9) / 2)],
     ["a", f(0.375)],
   ]);
-  expect(others.toSorted()).toEqual(["b", "c"]);
+  expect(others.toSorted((a, b) => a.place - b.place)).toEqual([
+    { id: "b", place: 65_536 },
+    { id: "c", place: 65_540 },
+  ]);
 });

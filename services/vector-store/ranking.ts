@@ -2,9 +2,14 @@ import type { Candidates } from "./candidates.ts";
 import { kthLargest } from "./kth-largest.ts";
 import { defaultVectorWeight, hybridCandidates, type SearchQuery } from "./search.ts";
 
-/** A hit as it is known before its document is read. */
-export interface RankedHit {
+/** A document that a ranking names, and where its row was. */
+export interface PlacedDocument {
   readonly id: string;
+  readonly place: number;
+}
+
+/** A hit as it is known before its document is read. */
+export interface RankedHit extends PlacedDocument {
   /** Of single precision, as scores travel. */
   readonly score: number;
   readonly vectorScore: number | undefined;
@@ -14,7 +19,7 @@ export interface RankedHit {
 export interface Ranking {
   readonly hits: readonly RankedHit[];
   /** Documents that are no hits, and on whose being there the hits depend. */
-  readonly others: readonly string[];
+  readonly others: readonly PlacedDocument[];
 }
 
 /** A candidate with what it is ordered by. */
@@ -29,7 +34,7 @@ interface Ranked {
  * no filter asked for: by the same rules, and to the same precision, as the database has them.
  */
 export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
-  const { ids, closeness, textScores } = candidates;
+  const { ids, places, closeness, textScores } = candidates;
   const ranked = (at: number, rank: number): Ranked => ({ id: ids[at] as string, rank, at });
   const near: Ranked[] = [];
   const worded: Ranked[] = [];
@@ -39,13 +44,14 @@ export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
     const words = textScores[at] as number;
     if (query.mode !== "vector" && words > 0) worded.push(ranked(at, words));
   }
+  const placed = ({ id, at }: Ranked) => ({ id, place: places[at] as number });
   const hitOf = ({ id, at, rank }: Ranked): RankedHit => {
     const one = closeness[at];
     const vectorScore =
       query.mode === "text" || one === undefined ? undefined : Math.max(0, Math.min(1, one));
     const textScore = query.mode === "vector" ? undefined : (textScores[at] as number);
     const score = query.mode === "vector" ? (vectorScore as number) : rank;
-    return { id, score, vectorScore, textScore };
+    return { id, place: places[at] as number, score, vectorScore, textScore };
   };
   const hitsOf = (among: readonly Ranked[]) =>
     bestOf(among, query.limit)
@@ -67,7 +73,7 @@ export function ranking(query: SearchQuery, candidates: Candidates): Ranking {
       );
       const hits = hitsOf(mixed);
       const found = new Set(hits.map(({ id }) => id));
-      return { hits, others: mixed.map(({ id }) => id).filter((id) => !found.has(id)) };
+      return { hits, others: mixed.filter(({ id }) => !found.has(id)).map(placed) };
     }
   }
 }

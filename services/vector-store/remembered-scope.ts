@@ -6,6 +6,8 @@ import { type LexemeCounts, WordIndex } from "./word-index.ts";
 /** A document as it is read to be remembered. */
 export interface ReadDocument {
   readonly id: string;
+  /** Where its row is. */
+  readonly place: number;
   /** Undefined: it has none, or its scope's vectors are not remembered. */
   readonly vector: ArrayLike<number> | undefined;
   /** How many occurrences of lexemes its text has. */
@@ -30,6 +32,7 @@ export class RememberedScope implements KnownScope {
   tookMs = 0;
   readonly #vectors: KnownVectors;
   readonly #words = new WordIndex();
+  readonly #places = new Map<string, number>();
   readonly #asked: Asked[] = [];
 
   constructor(dimension: number, snapshot: string, readAt: number) {
@@ -46,7 +49,7 @@ export class RememberedScope implements KnownScope {
 
   /** Memory that it takes, about. */
   get bytes(): number {
-    return this.#vectors.bytes + this.#words.bytes;
+    return this.#vectors.bytes + this.#words.bytes + this.#places.size * bytesOfPlace;
   }
 
   /** What of it is of documents that have changed or gone, for each that is there. */
@@ -54,7 +57,8 @@ export class RememberedScope implements KnownScope {
     return this.#words.waste;
   }
 
-  set({ id, vector, length, lexemes }: ReadDocument): void {
+  set({ id, place, vector, length, lexemes }: ReadDocument): void {
+    this.#places.set(id, place);
     if (vector === undefined) this.#vectors.delete(id);
     else this.#vectors.set(id, vector);
     this.#words.set(id, length, lexemes);
@@ -64,7 +68,13 @@ export class RememberedScope implements KnownScope {
     for (const id of ids) {
       this.#vectors.delete(id);
       this.#words.delete(id);
+      this.#places.delete(id);
     }
+  }
+
+  /** A row was written anew, elsewhere. */
+  move(id: string, place: number): void {
+    if (this.#places.has(id)) this.#places.set(id, place);
   }
 
   facts(lexemes: readonly string[]): ScoringFacts {
@@ -116,6 +126,7 @@ export class RememberedScope implements KnownScope {
     return {
       snapshot: this.snapshot,
       ids,
+      places: ids.map((id) => this.#places.get(id) as number),
       closeness,
       textScores,
       vector: nearest && { beyond: nearest.beyond },
@@ -123,6 +134,9 @@ export class RememberedScope implements KnownScope {
     };
   }
 }
+
+/** In a map of strings that are there anyway. */
+const bytesOfPlace = 50;
 
 interface Asked {
   readonly question: Question;

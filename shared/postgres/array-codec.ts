@@ -10,6 +10,7 @@
 const oids = {
   bool: 16,
   text: 25,
+  tid: 27,
   float4: 700,
   timestamptz: 1184,
   jsonb: 3802,
@@ -128,4 +129,28 @@ const realCodec: ElementCodec<number> = {
 /** `real[]`: numbers are rounded to single precision. */
 export function encodeRealArray(items: readonly (number | null)[]): Buffer {
   return encodeArray(realCodec, items);
+}
+
+/** Rows that a block of a table can have, and more. */
+const rowsOfBlock = 65_536;
+
+const tidCodec: ElementCodec<number> = {
+  oid: oids.tid,
+  size: () => 6,
+  write: (value, buffer, offset) => {
+    buffer.writeUInt32BE(Math.floor(value / rowsOfBlock), offset);
+    buffer.writeUInt16BE(value % rowsOfBlock, offset + 4);
+  },
+};
+
+/** `tid[]`: where rows are, as `decodeTid` gives it. */
+export function encodeTidArray(items: readonly number[]): Buffer {
+  return encodeArray(tidCodec, items);
+}
+
+/** Where a row is, of the text of a `tid`: `(block,row)`. Ordered as the database orders them. */
+export function decodeTid(text: string): number {
+  const [, block, row] = /^\((\d+),(\d+)\)$/.exec(text) ?? [];
+  if (block === undefined || row === undefined) throw new RangeError("not a tid");
+  return Number(block) * rowsOfBlock + Number(row);
 }

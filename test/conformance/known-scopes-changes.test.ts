@@ -41,8 +41,8 @@ describeEachStore("scopes that are remembered, while others write", (_, database
     const query = postgres.query.bind(postgres);
     postgres.query = async (statement, params, signal) => {
       const outcome = await query<never>(statement, params, signal);
-      const [told] = outcome.rows as { others_found?: number; changed?: number }[];
-      if (told?.others_found !== undefined && told.changed === 0) unchanged += 1;
+      const [told] = outcome.rows as { others_there?: boolean; changed?: number }[];
+      if (told?.others_there !== undefined && told.changed === 0) unchanged += 1;
       return outcome;
     };
     const knownScopes = { bytes: 64 * 2 ** 20, fewest: 100, searches: 1, pausePerReading: 0 };

@@ -177,6 +177,44 @@ describeEachStore("scopes that are remembered", (kind, database) => {
     expect((await search(vectorOf(4), { limit: 30 })).ids.length).toBeGreaterThan(5);
   });
 
+  /** Whether the last search was ranked from what is remembered, and its hits alone were read. */
+  const unchanged = () => fromMemory() && !asked.some((text) => /changes as mat/.test(text));
+
+  test("rows that moved, or whose place another has taken, are looked for once", async () => {
+    await remember();
+    const { ids } = await search(vectorOf(3), { limit: 5 });
+    expect(unchanged()).toBe(true);
+    const again = () => search(vectorOf(3), { limit: 5 });
+    const touch = (all: string[]) =>
+      postgres.query(
+        `update memories set metadata = '{"moved": true}' where tenant = $1 and id = any($2)`,
+        [tenant, all],
+      );
+    await touch(ids);
+    expect((await again()).ids).toEqual(ids);
+    expect(unchanged()).toBe(false);
+    expect((await again()).ids).toEqual(ids);
+    expect(unchanged()).toBe(true);
+    // Deleted ones are forgotten, so that the next search need not look for them.
+    await other.delete(tenant, collection, { by: "ids", ids: ids.slice(0, 2) });
+    await postgres.query("vacuum memories");
+    await touch(Array.from({ length: 20 }, (_, i) => `d${i}`));
+    const left = (await again()).ids;
+    expect(left.slice(0, 3)).toEqual(ids.slice(2));
+    for (const expected of [false, true]) {
+      expect((await again()).ids).toEqual(left);
+      if (expected) expect(unchanged()).toBe(true);
+    }
+    const by = { mode: "hybrid", vector: vectorOf(3), text: "word3 word4" } as const;
+    for (const expected of [undefined, true]) {
+      asked.length = 0;
+      const found = await hits(by, { limit: 5 });
+      if (expected) expect(unchanged()).toBe(true);
+      expect(found).toHaveLength(5);
+      await store.settled();
+    }
+  });
+
   test("filters are kept, whether many or few documents fulfil them", async () => {
     await remember();
     for (const value of ["half", "rare", "nobody's"]) {

@@ -1,4 +1,4 @@
-import { encodeTextArray } from "../../../shared/postgres/array-codec.ts";
+import { decodeTid, encodeTextArray } from "../../../shared/postgres/array-codec.ts";
 import { decodeVector } from "../../../shared/postgres/vector-codec.ts";
 import type { ReadDocument } from "../remembered-scope.ts";
 import { isLive } from "./document-row.ts";
@@ -108,24 +108,26 @@ select count(*) as count from adopted`;
   return { text, parameters };
 }
 
-/** Which of these documents the tenant has not: rows of `id`. */
-export function goneStatement(
+/** Where these documents are, as far as the tenant has them: rows of `id` and `place`. */
+export function placesStatement(
   { name }: DocumentTable,
   tenant: string,
   ids: readonly string[],
 ): Statement {
   const parameters = new SqlParameters();
   const text = `
-select given.id from unnest(${parameters.add(encodeTextArray(ids))}::text[]) given(id)
-where not exists (
-  select from ${name} m where m.tenant = ${parameters.add(tenant)} and m.id = given.id offset 0
-)`;
+select m.id, m.place from unnest(${parameters.add(encodeTextArray(ids))}::text[]) given(id)
+  cross join lateral (
+    select m.id, m.ctid as place from ${name} m
+    where m.tenant = ${parameters.add(tenant)} and m.id = given.id offset 0
+  ) m`;
   return { text, parameters };
 }
 
 /** A row of `scopePageStatement`. */
 export interface ScopeRow {
   readonly id: string;
+  readonly place: string;
   readonly embedding: Buffer | null;
   readonly lexemes: Buffer;
   readonly lexeme_count: number;
@@ -134,6 +136,7 @@ export interface ScopeRow {
 export function readDocumentOfRow(row: ScopeRow): ReadDocument {
   return {
     id: row.id,
+    place: decodeTid(row.place),
     vector: row.embedding === null ? undefined : decodeVector(row.embedding),
     length: row.lexeme_count,
     lexemes: decodeLexemeCounts(row.lexemes),
@@ -153,22 +156,29 @@ export function scopePageStatement(
   const from = `m.id > ${parameters.add(after)}`;
   const most = `order by m.id limit ${parameters.add(limit)}::int`;
   const embedding = remembersVectors(table) ? vectorBytes(table, "m.embedding") : "null::bytea";
-  const columns = `m.id, ${embedding} as embedding, tsvectorsend(m.lexemes) as lexemes, m.lexeme_count`;
+  const columns = `m.id, m.ctid as place, ${embedding} as embedding, tsvectorsend(m.lexemes) as lexemes, m.lexeme_count`;
   if (since === undefined) {
     const text = `
 select ${columns} from ${table.name} m
 where ${inTenant} and ${from} ${most}`;
     return { text, parameters };
   }
-  // What has changed is few, and is found first: no order makes the planner read the tenant for it.
+  // What has changed is found first, in no order, and then looked up one by one, fenced by `offset 0`:
+  // whatever the planner makes of how many there are, it never reads the tenant for them.
   const snapshot = `${parameters.add(since)}::pg_snapshot`;
   const text = `
 with changed as materialized (
   select m.id from ${table.name} m
   where ${inTenant} and ${recent(snapshot)} and ${unseen(snapshot)}
+),
+next as materialized (
+  select m.id from changed m where ${from} ${most}
 )
-select ${columns} from changed join ${table.name} m on ${inTenant} and m.id = changed.id
-where ${from} ${most}`;
+select ${columns} from next cross join lateral (
+  select m.ctid, m.id, m.embedding, m.lexemes, m.lexeme_count from ${table.name} m
+  where ${inTenant} and m.id = next.id offset 0
+) m
+order by m.id`;
   return { text, parameters };
 }
 

@@ -126,13 +126,17 @@ export class RememberedSearch implements AsyncDisposable {
     const [verdict] = rows;
     if (verdict === undefined)
       throw new Error("the database does not tell whether anything changed");
-    const { changed, too_many: tooMany, found, others_found: othersFound } = verdict;
+    const { changed, too_many: tooMany, found, others_there: othersThere } = verdict;
     if (changed > 0 || tooMany) {
       this.#known.changed(key, source);
       return undefined;
     }
-    if ((found ?? 0) < hits.length || othersFound < others.length) {
-      this.#known.missed(key, source, [...hits.map(({ id }) => id), ...others]);
+    if ((found ?? 0) < hits.length || !othersThere) {
+      this.#known.missed(
+        key,
+        source,
+        [...hits, ...others].map(({ id }) => id),
+      );
       return undefined;
     }
     return rows.flatMap((row): HitRow[] => {

@@ -1,8 +1,9 @@
+import { decodeTid } from "../../../shared/postgres/array-codec.ts";
 import type { ScopeSource } from "../known-scopes.ts";
 import type { DocumentTable } from "./document-table.ts";
 import {
   adoptStatement,
-  goneStatement,
+  placesStatement,
   readDocumentOfRow,
   type ScopeRow,
   scopePageStatement,
@@ -37,9 +38,10 @@ export function scopeSource(
       const statement = scopePageStatement(table, tenant, after, since, limit);
       return (await statements.rows<ScopeRow>(statement, undefined)).map(readDocumentOfRow);
     },
-    gone: async (ids) => {
-      const statement = goneStatement(table, tenant, ids);
-      return (await statements.rows<{ id: string }>(statement, undefined)).map(({ id }) => id);
+    places: async (ids) => {
+      const statement = placesStatement(table, tenant, ids);
+      const rows = await statements.rows<{ id: string; place: string }>(statement, undefined);
+      return new Map(rows.map(({ id, place }) => [id, decodeTid(place)]));
     },
   };
 }
