@@ -1,6 +1,7 @@
 import type { PoolClient } from "pg";
 import { late, untilAborted, within } from "../abortable.ts";
 import { DomainError } from "../errors.ts";
+import { ask } from "./ask.ts";
 import { requestCancel } from "./cancel-request.ts";
 import type { QueryOutcome, Statement } from "./queryable.ts";
 import { fromDriver, isConnectionLoss } from "./sql-errors.ts";
@@ -44,12 +45,7 @@ export class Lease implements AsyncDisposable {
   ): Promise<QueryOutcome<T> & { readonly command: string }> {
     signal?.throwIfAborted();
     if (this.#abandoned !== undefined) throw new Error("a statement before this one was abandoned");
-    const { text, name } = typeof statement === "string" ? { text: statement } : statement;
-    const running = this.#client.query({
-      text,
-      values: [...params],
-      ...(name === undefined ? {} : { name }),
-    });
+    const running = ask(this.#client, statement, params);
     // The server's timeout is the first to act. PGlite has none, and a server that is gone says
     // nothing, so the client has one too.
     const { statementTimeoutMs } = this.#options;
@@ -74,6 +70,8 @@ export class Lease implements AsyncDisposable {
         this.#abandon(running);
         throw error;
       }
+      // The driver's own trace leads to the socket; this one to who asked.
+      if (error instanceof Error) Error.captureStackTrace(error);
       if (isConnectionLoss(error) && error instanceof Error) this.#broken = error;
       throw fromDriver(error);
     }

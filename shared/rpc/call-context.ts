@@ -23,16 +23,26 @@ export interface CallContext {
   readonly stopping: AbortSignal;
 }
 
-/** Throws InvalidRequestError where the tenant's name is malformed. */
+/**
+ * Throws InvalidRequestError where the tenant's name is malformed. All but the tenant is made when it
+ * is asked for: most calls need two of the five.
+ */
 export function callContext(context: HandlerContext): CallContext {
-  const info = context.values.get(callInfoKey);
-  const timeoutMs = context.timeoutMs();
   return {
     tenant: tenantOf(context),
-    signal: context.signal,
-    deadline: timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs),
-    requestId: requestIdOf(context.values, context.requestHeader),
-    stopping: info?.stopping ?? never,
+    get signal() {
+      return context.signal;
+    },
+    get deadline() {
+      const timeoutMs = context.timeoutMs();
+      return timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs);
+    },
+    get requestId() {
+      return requestIdOf(context.values, context.requestHeader);
+    },
+    get stopping() {
+      return context.values.get(callInfoKey)?.stopping ?? never;
+    },
   };
 }
 

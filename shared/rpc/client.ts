@@ -102,6 +102,8 @@ function channelOptions(options: GrpcTransportOptions): ChannelOptions {
   return {
     // Ours is checked before sending, with an error that has details.
     "grpc.max_send_message_length": -1,
+    // Nobody asks for its counts of calls, messages and sockets, which every call would keep.
+    "grpc.enable_channelz": 0,
     "grpc.max_receive_message_length": options.maxMessageBytes ?? defaultMaxMessageBytes,
     "grpc.keepalive_time_ms": options.keepaliveMs ?? 30_000,
     "grpc.keepalive_timeout_ms": 10_000,

@@ -1,9 +1,4 @@
-import {
-  create,
-  type DescMessage,
-  type MessageInitShape,
-  type MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { DomainError } from "../errors.ts";
 import { messageCodec } from "./float-lists.ts";
 
@@ -28,7 +23,7 @@ export function encode<Desc extends DescMessage>(
   limit: number,
   what: "request" | "response",
 ): Buffer {
-  const bytes = messageCodec(schema).encode(create(schema, message));
+  const bytes = messageCodec(schema).encode(message);
   checkSize(bytes.byteLength, limit, what);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -8,7 +8,7 @@ import {
   fromBinary,
   isFieldSet,
   type Message,
-  ScalarType,
+  type MessageInitShape,
   toBinary,
 } from "@bufbuild/protobuf";
 import {
@@ -20,6 +20,8 @@ import {
   FileDescriptorProtoSchema,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
+import { everyWithin, isFloatList } from "./message-parts.ts";
+import { writeMessage } from "./message-writer.ts";
 
 /**
  * A message and its bytes, where embeddings within it are copied as a whole.
@@ -33,7 +35,8 @@ import {
 export interface MessageCodec {
   /** Throws where the bytes are no such message. */
   decode(bytes: Uint8Array): Message;
-  encode(message: Message): Uint8Array;
+  /** Takes the fields of a message, too, as `create` does. */
+  encode(message: MessageInitShape<DescMessage>): Uint8Array;
 }
 
 const codecs = new WeakMap<DescMessage, MessageCodec>();
@@ -50,11 +53,9 @@ export function messageCodec(schema: DescMessage): MessageCodec {
 function codecOf(schema: DescMessage): MessageCodec {
   const plan = planOf(schema, new Map());
   // Floats are little-endian on the wire.
+  const encode: MessageCodec["encode"] = (message) => writeMessage(schema, message);
   if (plan.steps.length === 0 || hasListInMap(schema) || endianness() !== "LE") {
-    return {
-      decode: (bytes) => fromBinary(schema, bytes),
-      encode: (message) => toBinary(schema, message),
-    };
+    return { decode: (bytes) => fromBinary(schema, bytes), encode };
   }
   const twin = twinOf(schema);
   return {
@@ -65,7 +66,7 @@ function codecOf(schema: DescMessage): MessageCodec {
       read(found);
       return message;
     },
-    encode: (message) => toBinary(twin, withBytes(message as Fields, plan) as Message),
+    encode,
   };
 }
 
@@ -82,11 +83,6 @@ interface Step {
 
 interface Plan {
   steps: readonly Step[];
-}
-
-function isFloatList({ fields: [only, ...others] }: DescMessage): boolean {
-  if (only?.fieldKind !== "list" || others.length > 0) return false;
-  return only.listKind === "scalar" && only.scalar === ScalarType.FLOAT;
 }
 
 /** Messages may contain themselves, so a plan is known before it is complete. */
@@ -119,78 +115,68 @@ function hasListInMap(schema: DescMessage): boolean {
   );
 }
 
-/** The message itself and all that may be within it, however deep. */
-function everyWithin(schema: DescMessage): DescMessage[] {
-  const seen = new Set<DescMessage>([schema]);
-  // Grows while it is walked.
-  for (const { fields } of seen) {
-    for (const { message } of fields) if (message !== undefined) seen.add(message);
-  }
-  return [...seen];
-}
-
 // --- reading ---
 
+/** A list's bytes, and where its message belongs: `holder[key]`. */
 interface FoundList {
   readonly bytes: Uint8Array;
   readonly schema: DescMessage;
-  /** Puts the message where its bytes are. */
-  put(message: Message): void;
+  readonly holder: Holder;
+  readonly key: string | number;
 }
 
-function find(message: Fields, { steps }: Plan, found: FoundList[]): void {
-  for (const { field, list, within } of steps) {
+type Holder = Record<string | number, unknown>;
+
+function find(message: Holder, { steps }: Plan, found: FoundList[]): void {
+  for (const step of steps) {
+    const { field } = step;
     const holder = holderOf(message, field);
     if (holder === undefined) continue;
-    const [parent, key] = holder;
-    const value = parent[key];
-    const items = field.fieldKind === "list" ? (value as unknown[]) : undefined;
-    const each = items ?? [value];
-    for (let i = 0; i < each.length; i++) {
-      if (list === undefined) {
-        find(each[i] as Fields, within ?? { steps: [] }, found);
-        continue;
-      }
-      const put = (read: Message) => {
-        if (items === undefined) parent[key] = read;
-        else items[i] = read;
-      };
-      found.push({ bytes: each[i] as Uint8Array, schema: list, put });
+    const key = field.oneof === undefined ? field.localName : "value";
+    if (field.fieldKind !== "list") {
+      look(holder, key, step, found);
+      continue;
     }
+    const items = holder[key] as unknown[];
+    for (let i = 0; i < items.length; i++) look(items as unknown as Holder, i, step, found);
   }
 }
 
-/** The object that has the field's value, and its name there; undefined where it is not set. */
-function holderOf(
-  message: Fields,
-  field: DescField,
-): [Record<string, unknown>, string] | undefined {
+function look(holder: Holder, key: string | number, step: Step, found: FoundList[]): void {
+  if (step.within !== undefined) find(holder[key] as Holder, step.within, found);
+  if (step.list === undefined) return;
+  found.push({ bytes: holder[key] as Uint8Array, schema: step.list, holder, key });
+}
+
+/** The object that has the field's value; undefined where it is not set. */
+function holderOf(message: Holder, field: DescField): Holder | undefined {
   if (field.oneof === undefined) {
-    return message[field.localName] === undefined ? undefined : [message, field.localName];
+    return message[field.localName] === undefined ? undefined : message;
   }
-  const chosen = message[field.oneof.localName] as { case?: string; value?: unknown };
-  return chosen.case === field.localName ? [chosen, "value"] : undefined;
+  const chosen = message[field.oneof.localName] as { case?: string } & Holder;
+  return chosen.case === field.localName ? chosen : undefined;
 }
 
 /** All lists of one message share one piece of memory. */
 function read(found: readonly FoundList[]): void {
+  if (found.length === 0) return;
   const bodies = found.map(({ bytes, schema }) => packedBody(bytes, schema));
   const total = bodies.reduce((sum, body) => sum + (body?.length ?? 0), 0);
   const memory = new Uint8Array(total);
   let at = 0;
-  for (const [i, { bytes, schema, put }] of found.entries()) {
+  for (const [i, { bytes, schema, holder, key }] of found.entries()) {
     const body = bodies[i];
     if (body === undefined) {
       const message = fromBinary(schema, bytes) as Fields;
       const name = listName(schema);
       message[name] = new Float32Array(message[name] as number[]);
-      put(message);
+      holder[key] = message;
       continue;
     }
     memory.set(body, at);
     const values = new Float32Array(memory.buffer, at, body.length / floatBytes);
     at += body.length;
-    put({ $typeName: schema.typeName, [listName(schema)]: values } as unknown as Message);
+    holder[key] = { $typeName: schema.typeName, [listName(schema)]: values };
   }
 }
 
@@ -223,45 +209,6 @@ function packedTag({ fields: [list] }: DescMessage): number {
 
 function listName({ fields: [list] }: DescMessage): string {
   return list?.localName ?? "";
-}
-
-// --- writing ---
-
-/** A copy in which float lists are bytes; what holds none is not copied. */
-function withBytes(message: Fields, { steps }: Plan): Fields {
-  const copy: Fields = { ...message };
-  for (const { field, list, within } of steps) {
-    const holder = holderOf(message, field);
-    if (holder === undefined) continue;
-    const [parent, key] = holder;
-    const written = (value: unknown): unknown =>
-      list === undefined
-        ? withBytes(value as Fields, within ?? { steps: [] })
-        : listBytes(value as Fields, list);
-    const value =
-      field.fieldKind === "list" ? (parent[key] as unknown[]).map(written) : written(parent[key]);
-    if (field.oneof === undefined) copy[field.localName] = value;
-    else copy[field.oneof.localName] = { case: field.localName, value };
-  }
-  return copy;
-}
-
-function listBytes(message: Fields, schema: DescMessage): Uint8Array {
-  const values = message[listName(schema)] as ArrayLike<number>;
-  if (values.length === 0 || message.$unknown !== undefined || packedTag(schema) > 0x7f) {
-    return toBinary(schema, message);
-  }
-  const header = [packedTag(schema)];
-  let size = values.length * floatBytes;
-  for (; size > 0x7f; size = Math.floor(size / 0x80)) header.push((size % 0x80) | 0x80);
-  header.push(size);
-  // Begins where floats may, so that they can be copied as floats.
-  const start = Math.ceil(header.length / floatBytes) * floatBytes;
-  const memory = new ArrayBuffer(start + values.length * floatBytes);
-  new Float32Array(memory, start).set(values);
-  const bytes = new Uint8Array(memory, start - header.length);
-  bytes.set(header);
-  return bytes;
 }
 
 // --- the twin of a message's description, with bytes where float lists are ---

@@ -18,6 +18,25 @@ export function headersOf(metadata: Metadata | undefined): Headers {
   return headers;
 }
 
+/** A request that can tell one header without making them all. */
+export interface HeaderSource {
+  readonly header: Headers;
+  /** As `header.get(key)`; there where the request came over the wire. */
+  readonly headerValue?: (key: string) => string | null;
+}
+
+/** One header of a request, null where it has none. `key` is in lower case and not of `-bin`. */
+export function headerOf(request: HeaderSource, key: string): string | null {
+  return request.headerValue === undefined ? request.header.get(key) : request.headerValue(key);
+}
+
+/** The value of a key, several joined as in Connect's view; null where there is none. */
+export function metadataValue(metadata: Metadata | undefined, key: string): string | null {
+  const values = metadata?.get(key);
+  if (values === undefined || values.length === 0) return null;
+  return values.map((value) => String(value).trim()).join(", ");
+}
+
 /** Adds headers to metadata. Throws where a value is not printable ASCII, as gRPC demands. */
 export function addHeaders(metadata: Metadata, headers: Headers): Metadata {
   headers.forEach((value, key) => {

@@ -10,7 +10,7 @@ import { Metadata, type ServerInterceptingCallInterface, status } from "@grpc/gr
 import { type CallInfo, callInfoKey } from "./call-info.ts";
 import { canceledError, deadlineError, toConnectError } from "./errors.ts";
 import type { AnyNext, AnyResponse, HostedRequest } from "./hosted-method.ts";
-import { addHeaders, headersOf } from "./metadata.ts";
+import { addHeaders, headersOf, metadataValue } from "./metadata.ts";
 import { statusOf } from "./status.ts";
 
 /** A method as the server hosts it. */
@@ -88,6 +88,14 @@ export abstract class ServerCall implements HandlerContext {
 
   get header(): Headers {
     return this.requestHeader;
+  }
+
+  /** Most calls need two of their headers, and making them all costs more than the rest of them. */
+  headerValue(key: string): string | null {
+    // Once they are made, an interceptor may have changed them.
+    return this.#requestHeader === undefined
+      ? metadataValue(this.#metadata, key)
+      : this.#requestHeader.get(key);
   }
 
   get responseHeader(): Headers {

@@ -72,6 +72,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     // by the length prefix, so that no message can fill the memory.
     "grpc.max_receive_message_length": maxMessageBytes * 2,
     "grpc.max_send_message_length": -1,
+    // Nobody asks for its counts of calls, messages and sockets, which every call would keep.
+    "grpc.enable_channelz": 0,
     "grpc.keepalive_time_ms": options.keepaliveMs ?? 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
   });

@@ -1,6 +1,7 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { InvalidRequestError } from "../errors.ts";
 import { tenantKey } from "./call-info.ts";
+import { headerOf } from "./metadata.ts";
 
 /** Metadata key that names the tenant. */
 export const tenantHeader = "x-mahavishnu-tenant";
@@ -19,6 +20,6 @@ export function parseTenant(value: string | null | undefined): string {
 
 /** Makes the tenant known to the handler and to the call's log line. */
 export const tenant: Interceptor = (next) => async (request) => {
-  request.contextValues.set(tenantKey, parseTenant(request.header.get(tenantHeader)));
+  request.contextValues.set(tenantKey, parseTenant(headerOf(request, tenantHeader)));
   return next(request);
 };

@@ -12,6 +12,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { AnyNext, AnyRequest, AnyResponse } from "./hosted-method.ts";
+import { headerOf } from "./metadata.ts";
 import { whenEnded } from "./stream-end.ts";
 
 const tracerName = "mahavishnu.rpc";
@@ -21,7 +22,7 @@ const tracerName = "mahavishnu.rpc";
  * spans, the caller's context is kept all the same, for logs and for calls to peers.
  */
 export const serverTracing: Interceptor = (next) => (request) => {
-  if (!isTracing() && !request.header.has("traceparent")) return next(request);
+  if (!isTracing() && headerOf(request, "traceparent") === null) return next(request);
   const parent = propagation.extract(context.active(), request.header, headersGetter);
   return inSpan(next, request, SpanKind.SERVER, parent, serverFaults);
 };

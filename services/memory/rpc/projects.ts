@@ -1,11 +1,10 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
 import {
   type AddProjectDependencyRequest,
   type CreateProjectGroupRequest,
   type ListProjectGroupsRequest,
-  type ProjectSearchResult,
   ProjectSearchResultSchema,
   type SearchProjectsRequest,
   type ShareInsightRequest,
@@ -19,6 +18,7 @@ import type { Projects } from "../projects.ts";
 import type { InsightToShare, SharedInsights } from "../shared-insights.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, parseCount } from "./fields.ts";
+import { fitting } from "./fitting.ts";
 import { toDependency, toGroup, toProtoDependency, toProtoGroup } from "./project-messages.ts";
 
 const insightBytes = 64 * 1024;
@@ -27,8 +27,6 @@ const mostTargets = 100;
 /** A message has 16 MiB; reports and projects have room beside this. */
 const mostResultBytes = 15 * 1024 * 1024;
 const anybody = { agentId: "", sessionId: "" };
-/** The tag and the length before each result. */
-const mostFrameBytes = 6;
 
 export interface ProjectParts {
   readonly projects: Projects;
@@ -75,7 +73,11 @@ export function projectHandlers(parts: ProjectParts) {
         projects: searched,
       } = await metrics.searching(anybody, () => projectSearch.search(question, callOf(context)));
       return {
-        results: fitting(results),
+        results: fitting(
+          ProjectSearchResultSchema,
+          results.map(toProtoProjectResult),
+          mostResultBytes,
+        ),
         sourceReports: reports.map(toProtoReport),
         projects: searched.map(({ project, relations }) => ({
           project,
@@ -86,24 +88,18 @@ export function projectHandlers(parts: ProjectParts) {
   };
 }
 
-/** The best results that one message can carry, and at least one. */
-function fitting(hits: readonly ProjectHit[]): ProjectSearchResult[] {
-  let room = mostResultBytes;
-  const results: ProjectSearchResult[] = [];
-  for (const { hit, related } of hits) {
-    const result = create(ProjectSearchResultSchema, {
-      result: toProtoResult({ ...hit, context: undefined }, { explain: false }),
-      project: related?.project ?? hit.repoId,
-      relations: [...(related?.relations ?? [])],
-      ...(related?.dependency === undefined
-        ? {}
-        : { relation: toProtoDependency(related.dependency) }),
-    });
-    room -= toBinary(ProjectSearchResultSchema, result).byteLength + mostFrameBytes;
-    if (room < 0 && results.length > 0) break;
-    results.push(result);
-  }
-  return results;
+function toProtoProjectResult({
+  hit,
+  related,
+}: ProjectHit): MessageInitShape<typeof ProjectSearchResultSchema> {
+  return {
+    result: toProtoResult({ ...hit, context: undefined }, { explain: false }),
+    project: related?.project ?? hit.repoId,
+    relations: [...(related?.relations ?? [])],
+    ...(related?.dependency === undefined
+      ? {}
+      : { relation: toProtoDependency(related.dependency) }),
+  };
 }
 
 function required<T>(field: string, value: T | undefined): T {

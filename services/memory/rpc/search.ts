@@ -1,24 +1,19 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import { Violations } from "../../../shared/errors.ts";
 import type { UnifiedSearchRequest } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
-import {
-  type SearchResult,
-  SearchResultSchema,
-} from "../../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { SearchResultSchema } from "../../../shared/gen/mahavishnu/memory/v1/search_pb.js";
 import { MemoryType as ProtoMemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { memoryTypeOf, sourceOf, toProtoReport, toProtoResult } from "../convert.ts";
 import type { MemoryMetrics } from "../metrics.ts";
 import type { SearchQuestion, UnifiedSearch } from "../unified-search.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, parseCount, parseFilter } from "./fields.ts";
+import { fitting } from "./fitting.ts";
 import { parseSearchPage, searchPageToken } from "./search-page.ts";
 
 /** A message has 16 MiB; the reports, and whatever is put around an answer, have room beside this. */
 const mostResultBytes = 15 * 1024 * 1024 - 64 * 1024;
-/** The tag and the length before each result. */
-const mostFrameBytes = 6;
 const mostContextTurns = 20;
 /** The longest Duration of the contract. */
 const mostSeconds = 315_576_000_000n;
@@ -31,9 +26,9 @@ export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
         search.search(question, callOf(context)),
       );
       const results = fitting(
-        answer.results.map((found) =>
-          create(SearchResultSchema, toProtoResult(found, { explain: request.explain })),
-        ),
+        SearchResultSchema,
+        answer.results.map((found) => toProtoResult(found, { explain: request.explain })),
+        mostResultBytes,
       );
       const last = answer.results[results.length - 1];
       const more = answer.more || results.length < answer.results.length;
@@ -51,16 +46,6 @@ export function searchHandlers(search: UnifiedSearch, metrics: MemoryMetrics) {
       };
     },
   };
-}
-
-/** The best results that one message can carry, and at least one; metadata counts as it travels. */
-export function fitting(results: readonly SearchResult[]): SearchResult[] {
-  let room = mostResultBytes;
-  const end = results.findIndex((result, index) => {
-    room -= toBinary(SearchResultSchema, result).byteLength + mostFrameBytes;
-    return room < 0 && index > 0;
-  });
-  return end < 0 ? [...results] : results.slice(0, end);
 }
 
 function parseQuestion(request: UnifiedSearchRequest): SearchQuestion {
