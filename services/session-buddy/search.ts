@@ -110,14 +110,14 @@ export async function rank(
   let since = 0;
   for (const document of documents) {
     if (++since % breatheEvery === 0) await breathe();
-    const entry = catalogue.entries[document];
-    if (entry === undefined) continue;
     const vectorScore = single(similarities.at(document));
     const textScore = queryWords.length === 0 ? undefined : single(textScores.get(document) ?? 0);
     const score = Math.fround(weightedMean(vectorScore, textScore));
     if (score <= 0 || score < minScore) continue;
     const { worst } = best;
     if (worst !== undefined && score < worst.score) continue;
+    const entry = catalogue.entries[document];
+    if (entry === undefined) continue;
     best.add({ record: entry.record, score, vectorScore, textScore });
   }
   return best.items;
