@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import type { BenchPlatform } from "./platform-on.ts";
 
 /** Which processes stand for a part, when asked: a part may have more of them by then. */
 export type Parts = Readonly<Record<string, () => readonly number[]>>;
@@ -26,8 +27,22 @@ export class ProcessorTime {
   }
 }
 
+/** Services of a platform by name, its database and this process, as the client. */
+export function partsOf(
+  { platform, embedded }: Pick<BenchPlatform, "platform" | "embedded">,
+  services: readonly string[],
+): Parts {
+  const one = (name: string) => () => [platform.process(name).pid ?? 0];
+  const database = new URL(platform.postgresUrl).pathname.slice(1);
+  return {
+    ...Object.fromEntries(services.map((name) => [name, one(name)])),
+    PostgreSQL: embedded ? one("embedded-postgres") : () => backendsOf(database),
+    client: () => [process.pid],
+  };
+}
+
 /** What serves the connections of a database of a PostgreSQL on this machine: none where it is not. */
-export function backendsOf(database: string): number[] {
+function backendsOf(database: string): number[] {
   // "postgres: user database host(port) state", before which may stand the cluster's name.
   const serves = (title: string) =>
     title.startsWith("postgres: ") && title.split(" ").slice(2, 4).includes(database);

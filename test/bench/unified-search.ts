@@ -30,7 +30,7 @@ import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.j
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { startBenchPlatform } from "./platform-on.ts";
-import { backendsOf, ProcessorTime } from "./processor-time.ts";
+import { ProcessorTime, partsOf } from "./processor-time.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -174,20 +174,8 @@ async function round(keep: boolean): Promise<void> {
 for (let n = 0; n < 30; n++) await round(false);
 for (let n = 0; n < searches; n++) await round(true);
 
-const database = new URL(bench.platform.postgresUrl).pathname.slice(1);
 /** What a question goes through. */
-const asked: Readonly<Record<string, () => readonly number[]>> = {
-  ...Object.fromEntries(
-    ["memory", "embedding", "session-buddy", "vector-store"].map((name) => [
-      name,
-      () => [bench.platform.process(name).pid ?? 0],
-    ]),
-  ),
-  PostgreSQL: bench.embedded
-    ? () => [bench.platform.process("embedded-postgres").pid ?? 0]
-    : () => backendsOf(database),
-  client: () => [process.pid],
-};
+const asked = partsOf(bench, ["memory", "embedding", "session-buddy", "vector-store"]);
 const loaded: number[] = [];
 let left = Math.max(searches, callers) * 2;
 const questions = left;
