@@ -17,6 +17,7 @@ import { EmbeddingClient } from "./embedding-client.ts";
 import { GuardedBridge } from "./guarded-bridge.ts";
 import { type MemoryDomain, masterSwitch, memoryService } from "./handlers.ts";
 import { servingPeer } from "./health-client.ts";
+import { KnownTurns } from "./known-turns.ts";
 import { embeddingStateOf, Memories } from "./memories.ts";
 import { MemoryUpdates } from "./memory-updates.ts";
 import { MemoryMetrics } from "./metrics.ts";
@@ -145,8 +146,10 @@ function makeDomain(
     deliveries,
     vectorStoreIsUp,
   });
+  const knownTurns = new KnownTurns(store);
   const conversations = new Conversations({
     ...common,
+    knownTurns,
     operations,
     deliveries,
     embeddingState: async (call, id) => embeddingStateOf(await memories.get(call, id)),
@@ -154,7 +157,7 @@ function makeDomain(
   const register = new ProjectRegisterClient(peers.sessionBuddy);
   const guard = new PeerGuard("session-buddy", logger);
   const guarded = new GuardedBridge(bridge, register, guard);
-  const search = new UnifiedSearch({ ...common, bridge: guarded, vectors });
+  const search = new UnifiedSearch({ ...common, bridge: guarded, vectors, knownTurns });
   const workflows = new Workflows(store, writer, graceMs);
   return {
     domain: {

@@ -5,6 +5,7 @@ import type { Deliveries } from "./deliveries.ts";
 import { MemoryNotFoundError } from "./errors.ts";
 import { type FeatureSwitches, requireOn } from "./feature-switches.ts";
 import { insightsOf, type ToldInsight } from "./insight-memory.ts";
+import type { KnownTurns } from "./known-turns.ts";
 import {
   type EmbeddingState,
   type JsonObject,
@@ -43,6 +44,7 @@ export class Conversations {
   readonly #store: ConversationStore & OperationStore;
   readonly #operations: Operations;
   readonly #deliveries: Deliveries;
+  readonly #knownTurns: Pick<KnownTurns, "noted">;
   readonly #embeddingState: (call: Call, memoryId: string) => Promise<EmbeddingState>;
   readonly #switches: FeatureSwitches;
 
@@ -50,6 +52,7 @@ export class Conversations {
     readonly store: ConversationStore & OperationStore;
     readonly operations: Operations;
     readonly deliveries: Deliveries;
+    readonly knownTurns: Pick<KnownTurns, "noted">;
     /** Throws MemoryNotFoundError. */
     readonly embeddingState: (call: Call, memoryId: string) => Promise<EmbeddingState>;
     readonly switches: FeatureSwitches;
@@ -57,6 +60,7 @@ export class Conversations {
     this.#store = parts.store;
     this.#operations = parts.operations;
     this.#deliveries = parts.deliveries;
+    this.#knownTurns = parts.knownTurns;
     this.#embeddingState = parts.embeddingState;
     this.#switches = parts.switches;
   }
@@ -64,6 +68,7 @@ export class Conversations {
   /** Stores a turn, its memory and its insights. See `Operations.run` for what a failure leaves. */
   async store(call: Call, told: TurnToStore, request: RequestKey | undefined): Promise<StoredTurn> {
     requireOn(this.#switches, "agentMemory");
+    this.#knownTurns.noted(call.tenant);
     const turnId = newId();
     const memory = turnMemory(newId(), turnId, told);
     const result = await this.#operations.run(call, [memory], {

@@ -27,6 +27,7 @@ import { workflowMemoryId } from "./content-identity.ts";
 import type { ToldInsight } from "./insight-memory.ts";
 import type { EmbeddingState, MemoryType, Micros, Role, StoredMemory, Turn } from "./memory.ts";
 import { etagOf, isPinned } from "./memory-change.ts";
+import type { VectorValues } from "./ports.ts";
 import type { SourceReport, SourceStatus } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
 import type { TurnContext } from "./store.ts";
@@ -80,6 +81,11 @@ function inverse<K extends string>(
   const byNumber = new Map<number, K>();
   for (const [key, value] of Object.entries(table) as [K, number][]) byNumber.set(value, key);
   return (value) => byNumber.get(value);
+}
+
+/** Components for a message that is only sent: not copied, since nobody writes to it. */
+export function unchanged(values: VectorValues): number[] {
+  return values as number[];
 }
 
 /** Nanoseconds below one microsecond are dropped: PostgreSQL does not keep them. */

@@ -1,5 +1,6 @@
 import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
+import { sleep } from "../../shared/lifecycle.ts";
 import { type Call, type PeerCall, remainingMs, withinOrUnavailable } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
 import { type DocumentWriter, isMismatch } from "./document-writer.ts";
@@ -29,6 +30,8 @@ export interface UpdatedAnswer {
 const mostRounds = 8;
 const budgetMs = 10_000;
 const shortBudgetMs = 5_000;
+/** So long a store that was answered may take to record its end: looked at after each of these. */
+const endingMs = [5, 20, 100];
 
 type Applied =
   | { readonly kind: "applied"; readonly memory: StoredMemory }
@@ -126,7 +129,14 @@ export class MemoryUpdates {
 
   /** A store that was cut off, or still goes on, is ended first: later it would undo the change. */
   async #completeStore(call: Call, id: string): Promise<void> {
-    const open = await this.#store.operationOf(call.tenant, id, call.signal);
+    const look = () => this.#store.operationOf(call.tenant, id, call.signal);
+    let open = await look();
+    // One whose call was just answered ends by itself in a moment, and is best left to that.
+    for (const pauseMs of endingMs) {
+      if (open === undefined) return;
+      await sleep(pauseMs, call.signal);
+      open = await look();
+    }
     if (open === undefined) return;
     try {
       await this.#operations.complete(call, open);

@@ -12,6 +12,7 @@ import type {
   KnownRequest,
   NewTurn,
   Operation,
+  OperationEnd,
   OperationStore,
   OutboxStore,
   PendingEmbedding,
@@ -31,7 +32,8 @@ const shortBudgetMs = 5_000;
 /**
  * Work that must happen whole or not at all although it spans the vector store and our database:
  * (1) record what is to be done, (2) write the documents, (3) record that it is done. Each step
- * may be repeated. What is cut off after (1) is completed by the worker, see `recovery.ts`.
+ * may be repeated. What is cut off after (1) is completed by the worker, see `recovery.ts`. A call
+ * is answered after (2) where (3) has nothing else to record.
  */
 export class Operations {
   readonly #store: OperationStore & Pick<OutboxStore, "addEmbeddings">;
@@ -94,7 +96,7 @@ export class Operations {
       return begun;
     }
     try {
-      const written = await this.#apply(call, operation, ahead);
+      const written = await this.#apply(call, operation, { ahead, mayLeaveEnd: true });
       const main = written[0];
       const turn =
         begun.turn === undefined || main?.kind !== "stored"
@@ -157,7 +159,10 @@ export class Operations {
   async #apply(
     call: Call,
     operation: Operation,
-    ahead?: EmbeddedAhead,
+    {
+      ahead,
+      mayLeaveEnd = false,
+    }: { readonly ahead?: EmbeddedAhead | undefined; readonly mayLeaveEnd?: boolean } = {},
   ): Promise<readonly Written[]> {
     const { mainCount } = operation;
     const known = await knownIds(call, this.#documents, operation.documents.slice(mainCount));
@@ -178,17 +183,22 @@ export class Operations {
       await this.#store.addEmbeddings(call.tenant, withoutVector, 0, call.signal);
       throw first.error;
     }
-    await this.#store.finish(
-      call.tenant,
-      operation,
-      {
-        subject: first?.kind === "stored" ? first.id : undefined,
-        deduplicated: first?.kind === "stored" && first.deduplicated,
-        withoutVector,
-      },
-      call.signal,
-    );
+    const end: OperationEnd = {
+      subject: first?.kind === "stored" ? first.id : undefined,
+      deduplicated: first?.kind === "stored" && first.deduplicated,
+      withoutVector,
+    };
+    if (mayLeaveEnd && canBeLeft(operation, end)) this.#endLater(call.tenant, operation, end);
+    else await this.#store.finish(call.tenant, operation, end, call.signal);
     return main;
+  }
+
+  /** What was to be stored is durable. Where its end is not recorded, the worker does it again. */
+  #endLater(tenant: string, operation: Operation, end: OperationEnd): void {
+    // The call's own signal ends with the call.
+    this.#store.finish(tenant, operation, end).catch((err: unknown) => {
+      this.#logger.warn({ err }, "the end of an operation was not recorded; it is done again");
+    });
   }
 
   #plan(
@@ -230,6 +240,24 @@ export class Operations {
       this.#logger.warn({ err: cause }, "an operation could not be taken back; it is completed");
     }
   }
+}
+
+/**
+ * Whether nobody need wait for the end of an operation that did all else: it is of a turn that stands
+ * as it was begun, with one memory whose id it made. Doing it once more changes nothing, and who
+ * changes or deletes the memory sees to the operation first.
+ */
+function canBeLeft(
+  { turnId, request, documents }: Operation,
+  { subject, withoutVector }: OperationEnd,
+): boolean {
+  return (
+    turnId !== undefined &&
+    request === undefined &&
+    documents.length === 1 &&
+    subject === documents[0]?.id &&
+    withoutVector.length === 0
+  );
 }
 
 function toPending({ id, dedupScope }: NewMemory): PendingEmbedding {

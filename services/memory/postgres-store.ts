@@ -22,6 +22,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
     knownRequest: operations.knownRequest.bind(operations),
     openOperation: operations.openOperation.bind(operations),
     purgeRequests: operations.purgeRequests.bind(operations),
+    hasTurns: conversations.hasTurns.bind(conversations),
     turn: conversations.turn.bind(conversations),
     listTurns: conversations.listTurns.bind(conversations),
     neighbours: conversations.neighbours.bind(conversations),

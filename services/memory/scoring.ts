@@ -76,7 +76,8 @@ function neighbourScores(
   scores: ReadonlyMap<string, number>,
 ): number {
   // Equal turns share a memory: it is beside itself then, or on both sides, and counts once.
-  const ids = new Set([beside?.before, beside?.after]);
+  if (beside === undefined) return 0;
+  const ids = new Set([beside.before, beside.after]);
   let sum = 0;
   for (const one of ids) if (one !== undefined && one !== id) sum += scores.get(one) ?? 0;
   return sum;
@@ -91,14 +92,21 @@ function scored(
   const own = ownParts(hit);
   const neighbours = (1 - hit.score) * neighbourGain;
   const withNeighbours = hit.score + neighbours;
-  const bornMs = hit.createTime === undefined ? undefined : Number(hit.createTime / 1_000n);
-  const inPeriod =
-    period !== undefined && bornMs !== undefined && bornMs >= period.from && bornMs < period.to;
-  const sessionTime = inPeriod ? (1 - withNeighbours) * sessionTimeWeight : 0;
+  const sessionTime = isIn(period, hit) ? (1 - withNeighbours) * sessionTimeWeight : 0;
   const ages = halfLifeMs !== undefined && !isPinned(hit.metadata);
-  const recency = ages ? decay(bornMs ?? now, halfLifeMs, now) : 1;
+  const recency = ages ? decay(bornMsOf(hit) ?? now, halfLifeMs, now) : 1;
   const parts = { ...own, neighbours, sessionTime, recency };
   return { ...hit, source, parts, score: totalOf(parts) };
+}
+
+function isIn(period: Period | undefined, hit: Hit): boolean {
+  if (period === undefined) return false;
+  const bornMs = bornMsOf(hit);
+  return bornMs !== undefined && bornMs >= period.from && bornMs < period.to;
+}
+
+function bornMsOf({ createTime }: Hit): number | undefined {
+  return createTime === undefined ? undefined : Number(createTime / 1_000n);
 }
 
 export function totalOf({ vector, text, neighbours, sessionTime, recency }: ScoreParts): number {

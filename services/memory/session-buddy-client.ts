@@ -7,7 +7,7 @@ import {
 import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import { outgoing } from "../../shared/rpc/call-context.ts";
 import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
-import { microsOf } from "./convert.ts";
+import { microsOf, unchanged } from "./convert.ts";
 import type { PeerCall } from "./deadline.ts";
 import type { JsonObject, MemoryType } from "./memory.ts";
 import type { Bridge, CallerFilter, Hit, InsightToDeliver } from "./ports.ts";
@@ -52,7 +52,7 @@ export class SessionBuddyClient implements Bridge {
           ...(filter === undefined ? {} : { filter: protoFilterOf(filter) }),
           ...(vector === undefined
             ? {}
-            : { vector: { values: [...vector.values] }, model: vector.model }),
+            : { vector: { values: unchanged(vector.values) }, model: vector.model }),
         },
         outgoing(call),
       );

@@ -138,6 +138,8 @@ export interface TurnContext {
 }
 
 export interface ConversationStore {
+  /** Whether the tenant has any turn. */
+  hasTurns(tenant: string, signal?: AbortSignal): Promise<boolean>;
   /**
    * The memories of the turns before and after each of these memories' turns, by memory id; those
    * that are no turns are left out. Of several turns of one memory the latest counts.

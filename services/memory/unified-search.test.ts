@@ -89,7 +89,9 @@ describe("one question", () => {
       );
       return limits;
     };
+    expect(await asked({})).toEqual([50, 50]);
     // Turns come up by their neighbours.
+    await tell();
     expect(await asked({})).toEqual([110, 50]);
     expect(await asked({ memoryTypes: [MemoryType.AGENT] })).toEqual([110, 50]);
     expect(await asked({ memoryTypes: [MemoryType.INSIGHT] })).toEqual([50, 50]);

@@ -3,6 +3,8 @@ import type { Logger } from "../../shared/logging.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import { type FeatureSwitches, leftOutOfSearches } from "./feature-switches.ts";
+import { type HitsWanted, hitsWanted, mayFindTurns } from "./hits-wanted.ts";
+import type { KnownTurns } from "./known-turns.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
 import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
 import { namedPeriod, type Period } from "./named-time.ts";
@@ -69,14 +71,10 @@ const embeddingShare = 0.4;
 const sourceShare = 0.8;
 /** Of the time that is left then: what reading turns around the results may take. */
 const contextShare = 0.5;
-const mostHits = 1_000;
-/** What ages is chosen from so many times as many hits as are wanted. */
-const agedTimes = 3;
-/** Beside as many hits as are wanted: for those that fold into one, and to know of a next page. */
-const spareHits = 10;
 const mostContextBytes = 8 * 1024 * 1024;
 
 const byWordsOnly = (why: string) => `searched by words only: ${why}`;
+const notAsked: EmbeddedQuery = { vector: undefined, why: "" };
 const otherModel = "the collection took another embedding model";
 const withoutNeighbours = "turns before and after could not be read";
 
@@ -93,8 +91,7 @@ interface Asked {
   /** Why there is no vector; undefined where there is one. */
   readonly withoutVector: string | undefined;
   readonly scope: Scope;
-  /** Of each source. */
-  readonly most: Readonly<Record<Source, number>>;
+  readonly wanted: HitsWanted;
   readonly circumstances: Omit<Circumstances, "neighbours">;
 }
 
@@ -104,6 +101,7 @@ export class UnifiedSearch {
   readonly #bridge: Pick<Bridge, "search" | "canTest">;
   readonly #vectors: Vectors;
   readonly #turns: Pick<ConversationStore, "neighbours" | "contexts">;
+  readonly #knownTurns: Pick<KnownTurns, "any" | "noted">;
   readonly #switches: FeatureSwitches;
   readonly #logger: Logger;
 
@@ -112,6 +110,7 @@ export class UnifiedSearch {
     readonly bridge: Pick<Bridge, "search" | "canTest">;
     readonly vectors: Vectors;
     readonly store: Pick<ConversationStore, "neighbours" | "contexts">;
+    readonly knownTurns: Pick<KnownTurns, "any" | "noted">;
     readonly switches: FeatureSwitches;
     readonly logger: Logger;
   }) {
@@ -119,6 +118,7 @@ export class UnifiedSearch {
     this.#bridge = parts.bridge;
     this.#vectors = parts.vectors;
     this.#turns = parts.store;
+    this.#knownTurns = parts.knownTurns;
     this.#switches = parts.switches;
     this.#logger = parts.logger;
   }
@@ -140,9 +140,11 @@ export class UnifiedSearch {
       sources.map((source) => [source, this.#whySkipped(source, question, scope)]),
     );
     const isAsked = sources.some((source) => skipped.get(source) === undefined);
-    const embedded: EmbeddedQuery = isAsked
-      ? (given ?? (await this.embed(question.query, call)))
-      : { vector: undefined, why: "" };
+    const asksStore = skipped.get("postgresql") === undefined;
+    const [embedded, turns] = await Promise.all([
+      given ?? (isAsked ? this.embed(question.query, call) : notAsked),
+      asksStore && mayFindTurns(scope) && this.#mayHaveTurns(call, totalMs * embeddingShare),
+    ]);
     const pool = poolSize(limit);
     const period = namedPeriod(question.query, now);
     const asked: Asked = {
@@ -150,7 +152,7 @@ export class UnifiedSearch {
       vector: embedded.vector,
       withoutVector: embedded.vector === undefined ? byWordsOnly(embedded.why) : undefined,
       scope,
-      most: mostOf(question, scope, period),
+      wanted: hitsWanted(question, { turns, period }),
       circumstances: {
         pool,
         period,
@@ -187,19 +189,30 @@ export class UnifiedSearch {
     return this.#vectors.embedQuery(call, query, totalMsOf(call) * embeddingShare);
   }
 
+  /** Whether turns may be found, which are chosen from more than others; so where it is not known. */
+  async #mayHaveTurns(call: Call, budgetMs: number): Promise<boolean> {
+    try {
+      return await within(call, budgetMs, (peerCall) => this.#knownTurns.any(peerCall));
+    } catch (error) {
+      call.signal.throwIfAborted();
+      this.#logger.warn({ err: error }, "whether there are turns could not be read");
+      return true;
+    }
+  }
+
   #ask(source: Source, call: PeerCall, asked: Asked): Promise<SourceAnswer> {
     return source === "postgresql" ? this.#askStore(call, asked) : this.#askBridge(call, asked);
   }
 
   async #askBridge(call: PeerCall, asked: Asked): Promise<SourceAnswer> {
-    const { query, vector, withoutVector, scope, most, circumstances } = asked;
+    const { query, vector, withoutVector, scope, wanted, circumstances } = asked;
     const { hits, stale } = await this.#bridge.search(call, {
       query,
       vector,
       memoryTypes: scope.memoryTypes,
       project: scope.repoId,
       filter: scope.filter,
-      limit: most.session_buddy,
+      limit: wanted.session_buddy,
       // Turns gain by their neighbours and lose by age: what counts is the score in the end.
       minScore: 0,
     });
@@ -215,6 +228,15 @@ export class UnifiedSearch {
     const scopes = [asked.scope, ...(period === undefined ? [] : [inPeriod(asked.scope, period)])];
     const found = await Promise.all(scopes.map((scope) => this.#find(call, asked, scope)));
     const hits = union(found.map((one) => one.hits));
+    if (mayFindTurns(asked.scope) && hits.some(isTurn)) {
+      this.#knownTurns.noted(call.tenant);
+      // The first one came a moment ago, to another process.
+      const { wanted } = asked;
+      if (wanted.postgresql < wanted.amongTurns) {
+        const more = { ...wanted, postgresql: wanted.amongTurns };
+        return this.#askStore(call, { ...asked, wanted: more });
+      }
+    }
     const turns = hits.slice(0, asked.circumstances.pool).filter(isTurn);
     let neighbours: ReadonlyMap<string, Neighbours> = new Map();
     let degraded = found.find(({ byWords }) => byWords !== undefined)?.byWords;
@@ -236,10 +258,10 @@ export class UnifiedSearch {
 
   async #find(
     call: PeerCall,
-    { query, vector, withoutVector, most }: Asked,
+    { query, vector, withoutVector, wanted }: Asked,
     scope: Scope,
   ): Promise<{ readonly hits: readonly Hit[]; readonly byWords: string | undefined }> {
-    const search = { text: query, scope, limit: most.postgresql, minScore: 0 };
+    const search = { text: query, scope, limit: wanted.postgresql, minScore: 0 };
     try {
       const hits = await this.#documents.search(call, { ...search, vector });
       return { hits, byWords: withoutVector };
@@ -319,25 +341,6 @@ export class UnifiedSearch {
     }
     return undefined;
   }
-}
-
-/**
- * How many hits to ask each source for, to know the best so many of all. More where a lower one may
- * come up: turns by their neighbours, anything by its age or by the time that the query names.
- */
-function mostOf(
-  { limit, page, halfLifeMs }: SearchQuestion,
-  { memoryTypes }: Scope,
-  period: Period | undefined,
-): Asked["most"] {
-  const aged = halfLifeMs === undefined ? 0 : limit * agedTimes;
-  const moves = halfLifeMs !== undefined || period !== undefined;
-  const turns = memoryTypes.length === 0 || memoryTypes.includes("agent");
-  const most = (pooled: boolean) => {
-    const count = pooled ? poolSize(limit) : limit + spareHits;
-    return Math.min(mostHits, (page?.seen ?? 0) + Math.max(count, aged));
-  };
-  return { postgresql: most(moves || turns), session_buddy: most(moves) };
 }
 
 function totalMsOf(call: Call): number {

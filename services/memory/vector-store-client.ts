@@ -16,7 +16,7 @@ import {
 import { outgoing } from "../../shared/rpc/call-context.ts";
 import { codeOfKind } from "../../shared/rpc/errors.ts";
 import { domainErrorOf } from "../../shared/rpc/peer-errors.ts";
-import { memoryTypeOf, microsOf, toProtoMemoryType, toTimestamp } from "./convert.ts";
+import { memoryTypeOf, microsOf, toProtoMemoryType, toTimestamp, unchanged } from "./convert.ts";
 import type { PeerCall } from "./deadline.ts";
 import type { MemoryType, StoredMemory } from "./memory.ts";
 import type {
@@ -134,7 +134,7 @@ export class VectorStoreClient implements Documents {
       mode: vector === undefined ? SearchMode.TEXT : SearchMode.HYBRID,
       ...(vector === undefined
         ? {}
-        : { vector: { values: [...vector.values] }, model: vector.model }),
+        : { vector: { values: unchanged(vector.values) }, model: vector.model }),
       ...(filter === undefined ? {} : { filter }),
     };
     const { hits } = await told(this.#client.search(request, outgoing(call)));
@@ -164,9 +164,9 @@ function garbled(): DomainError {
 
 function vectorFields({ values, passages }: ContentVector) {
   return {
-    vector: { values: [...values] },
+    vector: { values: unchanged(values) },
     passages: passages.map((one) => ({
-      vector: { values: [...one.values] },
+      vector: { values: unchanged(one.values) },
       range: { start: one.start, end: one.end },
     })),
   };

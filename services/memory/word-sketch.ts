@@ -41,18 +41,18 @@ export function wordSketchOf(content: string): WordSketch {
  */
 export function mayBeNearlyEqual(a: WordSketch, b: WordSketch): boolean {
   const most = Math.min(a.words, b.words) * 0.2 + 2;
-  return missing(a, b) <= most && missing(b, a) <= most;
+  return !missesMore(a, b, most) && !missesMore(b, a, most);
 }
 
-/** How many bits of `a` are not in `b`: at most as many as words. */
-function missing({ bits: a }: WordSketch, { bits: b }: WordSketch): number {
+/** Whether more than so many bits of `a` are not in `b`: there are at most as many as words. */
+function missesMore({ bits: a }: WordSketch, { bits: b }: WordSketch, most: number): boolean {
   let count = 0;
-  for (let word = 0; word < sketchWords; word++) {
+  for (let word = 0; word < sketchWords && count <= most; word++) {
     let left = (a[word] as number) & ~(b[word] as number);
     if (left === 0) continue;
     left -= (left >>> 1) & 0x55555555;
     left = (left & 0x33333333) + ((left >>> 2) & 0x33333333);
     count += Math.imul((left + (left >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
   }
-  return count;
+  return count > most;
 }

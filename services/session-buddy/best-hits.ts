@@ -27,6 +27,11 @@ export class Best<T> {
     this.#items.splice(low, 0, item);
   }
 
+  /** What the next one must be better than; undefined while there is room for any. */
+  get worst(): T | undefined {
+    return this.#items.length < this.#limit ? undefined : this.#items.at(-1);
+  }
+
   get items(): readonly T[] {
     return this.#items;
   }

@@ -24,6 +24,8 @@ type Identity = Pick<StoredRecord, "kind" | "project" | "content">;
  */
 export class Catalogue {
   readonly entries: Entry[] = [];
+  /** Those of the entries, in their order. */
+  readonly hashes: string[] = [];
   readonly text = new TextIndex();
   /** Distinct contents by their hash, blank ones left out. */
   readonly contents = new Map<string, string>();
@@ -56,6 +58,7 @@ export class Catalogue {
     const hash = contentHash(record.content);
     const { tenant, requestId } = markOf(record.metadata);
     this.entries.push({ record, hash, tenant });
+    this.hashes.push(hash);
     const others = this.#documents.get(hash);
     if (others === undefined) this.#documents.set(hash, document);
     else if (typeof others === "number") this.#documents.set(hash, [others, document]);

@@ -22,6 +22,8 @@ export interface MirrorOptions {
   readonly refreshIntervalMs?: number;
   /** How long a search waits for a changed file before it answers from what it has; default 300 ms. */
   readonly refreshWaitMs?: number;
+  /** Searches look at the file again this long after a look that saw no change; default 100 ms. */
+  readonly lookIntervalMs?: number;
 }
 
 /** What is known of the file. */
@@ -77,6 +79,8 @@ export class Mirror implements AsyncDisposable {
   #readable: boolean | undefined;
   #refreshing: Promise<void> | undefined;
   #nextRefresh = 0;
+  /** The image that the file was last seen to be, and when that was. */
+  #seen: { readonly image: Image; readonly at: number } | undefined;
   #lastWriteTime: number | undefined;
   #watching: Promise<void> | undefined;
 
@@ -89,6 +93,7 @@ export class Mirror implements AsyncDisposable {
       watchIntervalMs: 2_000,
       refreshIntervalMs: 2_000,
       refreshWaitMs: 300,
+      lookIntervalMs: 100,
       ...options,
     };
   }
@@ -99,11 +104,12 @@ export class Mirror implements AsyncDisposable {
   }
 
   /**
-   * What can be searched now. Waits a little for a changed file; waits for the first reading.
+   * What can be searched now. Waits a little for a changed file, which it knows of at the latest
+   * `lookIntervalMs` after the change; waits for the first reading.
    * @throws StoreUnavailableError when the file cannot be read.
    */
   async view(signal?: AbortSignal): Promise<View> {
-    const current = await this.#isCurrent();
+    const current = this.#wasJustCurrent() || (await this.#isCurrent());
     if (!current) {
       const refreshing = this.#mayRefresh() ? this.#refresh() : this.#refreshing;
       if (refreshing !== undefined) await this.#waitFor(refreshing, signal);
@@ -226,14 +232,23 @@ export class Mirror implements AsyncDisposable {
     }
   }
 
+  /** Whether a look at the file is so new that a search needs no other. */
+  #wasJustCurrent(): boolean {
+    if (this.#seen === undefined || this.#seen.image !== this.#image) return false;
+    return performance.now() - this.#seen.at < this.#options.lookIntervalMs;
+  }
+
   /** False too when the file cannot be looked at: then reading it tells why. */
   async #isCurrent(): Promise<boolean> {
-    if (this.#fault !== undefined) return false;
-    const known = this.#image?.signature;
-    if (known === undefined) return false;
+    const image = this.#image;
+    if (this.#fault !== undefined || image?.signature === undefined) return false;
+    const at = performance.now();
     try {
-      return (await this.#store.signature()) === known;
+      const current = (await this.#store.signature()) === image.signature;
+      this.#seen = current ? { image, at } : undefined;
+      return current;
     } catch {
+      this.#seen = undefined;
       return false;
     }
   }

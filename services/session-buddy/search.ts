@@ -110,12 +110,14 @@ export async function rank(
   let since = 0;
   for (const document of documents) {
     if (++since % breatheEvery === 0) await breathe();
-    const entry = catalogue.entries[document];
-    if (entry === undefined) continue;
-    const vectorScore = single(similarities.get(entry.hash));
+    const vectorScore = single(similarities.at(document));
     const textScore = queryWords.length === 0 ? undefined : single(textScores.get(document) ?? 0);
     const score = Math.fround(weightedMean(vectorScore, textScore));
     if (score <= 0 || score < minScore) continue;
+    const { worst } = best;
+    if (worst !== undefined && score < worst.score) continue;
+    const entry = catalogue.entries[document];
+    if (entry === undefined) continue;
     best.add({ record: entry.record, score, vectorScore, textScore });
   }
   return best.items;
@@ -146,10 +148,13 @@ async function candidates(
   return chosen;
 }
 
-function* documentsIn(scope: Scope | undefined, all: number): Generator<number> {
+function documentsIn(scope: Scope | undefined, all: number): Uint32Array {
+  const documents = new Uint32Array(scope?.size ?? all);
+  let count = 0;
   for (let document = 0; document < all; document++) {
-    if (scope === undefined || scope.mask[document] === 1) yield document;
+    if (scope === undefined || scope.mask[document] === 1) documents[count++] = document;
   }
+  return documents;
 }
 
 /** Of many the best, and all that equal the last of them. */

@@ -146,8 +146,8 @@ export class DuckDbSideIndex implements SideIndex, AsyncDisposable {
     });
   }
 
-  similarities(vector: readonly number[]): Similarities {
-    return this.#matrix?.similarities(vector) ?? noSimilarities;
+  similarities(vector: readonly number[], hashes: readonly string[]): Similarities {
+    return this.#matrix?.similarities(vector, hashes) ?? noSimilarities;
   }
 
   async #transaction(work: () => Promise<void>): Promise<void> {

@@ -27,6 +27,6 @@ export interface SideIndex {
   add(contents: readonly IndexedContent[], signal?: AbortSignal): Promise<void>;
   /** Drops contents that no record has any more. */
   retain(isWanted: (hash: string) => boolean): Promise<void>;
-  /** Compares the vector with every content's. */
-  similarities(vector: readonly number[]): Similarities;
+  /** Compares the vector with those of contents, given by their hashes; the list may grow. */
+  similarities(vector: readonly number[], hashes: readonly string[]): Similarities;
 }

@@ -115,9 +115,9 @@ test("every content gets its vector in bounded batches; a refused one does not s
   expect(indexing.indexedRecords(catalogue)).toBe(100);
   const { pending, found, model } = indexing.compare({ model: "small", values: [1, 0] }, catalogue);
   expect({ pending, model, size: found.size }).toEqual({ pending: 0, model: "small", size: 100 });
-  for (const { hash } of catalogue.entries.slice(0, 100)) {
-    expect(found.get(hash)).toBeGreaterThan(0.9);
-    expect(found.get(hash)).toBeLessThanOrEqual(1);
+  for (const place of Array(100).keys()) {
+    expect(found.at(place)).toBeGreaterThan(0.9);
+    expect(found.at(place)).toBeLessThanOrEqual(1);
   }
 });
 
@@ -214,14 +214,10 @@ test("without a side index all is found by text", async () => {
 test("a hybrid score is the weighted mean of both parts; a record without a vector scores by its text", async () => {
   const catalogue = await catalogueOf("bounded pool", "network jitter", "pool of workers");
   const hash = (at: number) => catalogue.entries[at]?.hash ?? "";
-  const similarities = new Map([
-    [hash(0), 0.4],
-    [hash(1), 0.8],
-  ]);
   const known: Similarities = {
-    size: similarities.size,
-    get: (content) => similarities.get(content),
-    nearest: async () => [...similarities.keys()],
+    size: 2,
+    at: (place) => [0.4, 0.8][place],
+    nearest: async () => [hash(0), hash(1)],
   };
   const hits = await rank(asking("pool"), catalogue, known, createBreathe());
   const byId = new Map(hits.map((hit) => [hit.record.id, hit]));
@@ -246,14 +242,14 @@ test("of many records the best are the same as if every one were scored", async 
   catalogue.entries.forEach(({ hash }, at) => {
     matrix.set(hash, vectorOf(at));
   });
-  const similarities = matrix.similarities(vectorOf(17));
+  const similarities = matrix.similarities(vectorOf(17), catalogue.hashes);
   const hits = await rank(asking("common pool"), catalogue, similarities, createBreathe());
   const textScores = catalogue.text.search(["common", "pool"]);
   const every = catalogue.entries
-    .map(({ record: { id }, hash }, at) => ({
+    .map(({ record: { id } }, at) => ({
       id,
       score: Math.fround(
-        0.6 * Math.fround(similarities.get(hash) ?? 0) + 0.4 * Math.fround(textScores.get(at) ?? 0),
+        0.6 * Math.fround(similarities.at(at) ?? 0) + 0.4 * Math.fround(textScores.get(at) ?? 0),
       ),
     }))
     .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));

@@ -107,7 +107,7 @@ export class VectorIndexing implements AsyncDisposable {
     if (model === query.model) this.#presentModelAsked = performance.now();
     else this.#ask(query.model);
     const comparable = model === query.model && dimension === query.values.length;
-    const found = comparable ? index.similarities(query.values) : noSimilarities;
+    const found = comparable ? index.similarities(query.values, catalogue.hashes) : noSimilarities;
     return { model, dimension, pending: this.#pending(catalogue, index), found };
   }
 

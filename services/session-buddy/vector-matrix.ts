@@ -3,13 +3,15 @@ import { SignSketch } from "./sign-sketch.ts";
 import { type RowMemory, rowMemory } from "./simd-dot.ts";
 
 const blockRows = 1_024;
+/** What a list of rows is made larger by, so that it need not be made anew for each that comes. */
+const growth = 1.25;
 
-/** How contents compare with one query's vector. */
+/** How contents of a list compare with one query's vector. */
 export interface Similarities {
-  /** How many contents have a vector. */
+  /** How many contents have a vector, whether in the list or not. */
   readonly size: number;
-  /** Cosine similarity, clipped to 0..1; undefined where the content has no vector. */
-  get(hash: string): number | undefined;
+  /** Of a place in the list: cosine similarity, clipped to 0..1; undefined where it has no vector. */
+  at(place: number): number | undefined;
   /**
    * About so many of the most similar contents, found by their sketches: some of the least similar
    * among them may be missed. Pauses between blocks.
@@ -19,9 +21,19 @@ export interface Similarities {
 
 export const noSimilarities: Similarities = {
   size: 0,
-  get: () => undefined,
+  at: () => undefined,
   nearest: async () => [],
 };
+
+/** The rows of a list's contents, as far as they were asked for. */
+interface KnownRows {
+  rows: Int32Array;
+  /** Of the matrix when the rows were as they stand here. */
+  changes: number;
+}
+
+const notAsked = -2;
+const noRow = -1;
 
 /**
  * Vectors of one dimension in memory, each scaled to length 1, so that comparing is multiplying.
@@ -37,6 +49,9 @@ export class VectorMatrix {
   readonly #hashes: (string | undefined)[] = [];
   readonly #rows = new Map<string, number>();
   readonly #free: number[] = [];
+  /** Counts contents that got a row or lost it. */
+  #changes = 0;
+  readonly #knownRows = new WeakMap<readonly string[], KnownRows>();
 
   constructor(dimension: number) {
     this.dimension = dimension;
@@ -61,6 +76,7 @@ export class VectorMatrix {
     if (sketches !== undefined) this.#sketch.write(values, sketches, (row % blockRows) * words);
     this.#hashes[row] = hash;
     this.#rows.set(hash, row);
+    this.#changes++;
   }
 
   delete(hash: string): void {
@@ -69,15 +85,18 @@ export class VectorMatrix {
     this.#rows.delete(hash);
     this.#hashes[row] = undefined;
     this.#free.push(row);
+    this.#changes++;
   }
 
-  similarities(vector: ArrayLike<number>): Similarities {
+  /** `hashes` may grow, but what is in it stays. */
+  similarities(vector: ArrayLike<number>, hashes: readonly string[]): Similarities {
     const query = scaled(vector);
+    const known = this.#rowsOf(hashes);
     return {
       size: this.#rows.size,
-      get: (hash) => {
-        const row = this.#rows.get(hash);
-        if (row === undefined) return undefined;
+      at: (place) => {
+        const row = this.#rowAt(known, hashes, place);
+        if (row === noRow) return undefined;
         // Searches take turns, each with its own query.
         if (this.#query !== query) this.#values.setQuery(query);
         this.#query = query;
@@ -85,6 +104,31 @@ export class VectorMatrix {
       },
       nearest: (count, breathe) => this.#nearest(query, count, breathe),
     };
+  }
+
+  #rowsOf(hashes: readonly string[]): KnownRows {
+    let known = this.#knownRows.get(hashes);
+    if (known === undefined) {
+      known = { rows: new Int32Array(), changes: this.#changes };
+      this.#knownRows.set(hashes, known);
+    }
+    return known;
+  }
+
+  /** Looking a row up by its place takes a tenth of looking it up by its hash. */
+  #rowAt(known: KnownRows, hashes: readonly string[], place: number): number {
+    if (known.changes !== this.#changes) known.rows.fill(notAsked);
+    known.changes = this.#changes;
+    if (place >= known.rows.length) {
+      const more = new Int32Array(Math.ceil((hashes.length + 1) * growth)).fill(notAsked);
+      more.set(known.rows);
+      known.rows = more;
+    }
+    const row = known.rows[place] as number;
+    if (row !== notAsked) return row;
+    const found = this.#rows.get(hashes[place] ?? "") ?? noRow;
+    known.rows[place] = found;
+    return found;
   }
 
   async #nearest(query: Float32Array, count: number, breathe: Breathe): Promise<string[]> {

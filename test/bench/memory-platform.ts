@@ -11,7 +11,7 @@ import { startBenchPlatform } from "./platform-on.ts";
  */
 export async function openPlatform() {
   await using stack = new AsyncDisposableStack();
-  const { platform, store } = stack.use(await startBenchPlatform());
+  const { platform, store, embedded } = stack.use(await startBenchPlatform());
   const dial = (name: string) =>
     stack.use(createGrpcTransport({ address: platform.address(name), retry: { maxAttempts: 1 } }));
   const memory = createClient(MemoryService, dial("memory"));
@@ -21,6 +21,7 @@ export async function openPlatform() {
   return {
     database: store,
     platform,
+    embedded,
     memory,
     embedding,
     vectorStore,

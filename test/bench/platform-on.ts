@@ -5,6 +5,7 @@ import { postgresMissing, testDatabase } from "../harness/postgres.ts";
 export interface BenchPlatform extends AsyncDisposable {
   readonly platform: TestPlatform["platform"];
   readonly store: string;
+  readonly embedded: boolean;
 }
 
 /**
@@ -28,6 +29,7 @@ export async function startBenchPlatform(env: NodeJS.ProcessEnv = {}): Promise<B
   return {
     platform: started.platform,
     store: postgresUrl === undefined ? "embedded PostgreSQL" : "PostgreSQL",
+    embedded: postgresUrl === undefined,
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }

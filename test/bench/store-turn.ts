@@ -4,13 +4,16 @@
  * [--callers=1,8] [--json]`.
  *
  * Both sides store contents of about 500 characters that were never there before, and take turns
- * round by round; what counts is the median of the rounds' ratios of p50. The goal is 1.5.
+ * round by round; what counts is the median of the rounds' ratios of p50. The goal is 1.5. Beside
+ * them stands what the processor did for a content in all processes, PostgreSQL's and the client's
+ * too: that says more where the machine has other work.
  */
 import { parseArgs } from "node:util";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { freshText, openPlatform, quantile, rounded } from "./memory-platform.ts";
+import { ProcessorTime, partsOf } from "./processor-time.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -70,6 +73,15 @@ async function latencies(callers: number, work: (caller: number) => Promise<void
   return taken;
 }
 
+const parts = partsOf(platform, ["memory", "embedding", "vector-store"]);
+/** As `latencies`, and the milliseconds of the processor in all processes meanwhile. */
+async function measured(callers: number, work: (caller: number) => Promise<void>) {
+  const used = new ProcessorTime(parts);
+  const taken = await latencies(callers, work);
+  const processorMs = used.sinceThen().reduce((sum, [, took]) => sum + took, 0);
+  return { taken, processorMs };
+}
+
 // Until everything is compiled and every connection is open.
 await latencies(8, twoCalls, warmUp);
 await latencies(8, oneTurn, warmUp);
@@ -78,12 +90,15 @@ for (const callers of args.callers.split(",").map(Number)) {
   const base: number[] = [];
   const own: number[] = [];
   const ratios: number[] = [];
+  const processorMs = { base: 0, own: 0 };
   for (let round = 0; round < rounds; round++) {
-    const one = await latencies(callers, twoCalls);
-    const other = await latencies(callers, oneTurn);
-    base.push(...one);
-    own.push(...other);
-    ratios.push(quantile(other, 0.5) / quantile(one, 0.5));
+    const one = await measured(callers, twoCalls);
+    const other = await measured(callers, oneTurn);
+    base.push(...one.taken);
+    own.push(...other.taken);
+    ratios.push(quantile(other.taken, 0.5) / quantile(one.taken, 0.5));
+    processorMs.base += one.processorMs;
+    processorMs.own += other.processorMs;
   }
   results.push({
     callers,
@@ -92,6 +107,8 @@ for (const callers of args.callers.split(",").map(Number)) {
     storeTurnP50Ms: rounded(quantile(own, 0.5)),
     storeTurnP99Ms: rounded(quantile(own, 0.99)),
     ratio: rounded(quantile(ratios, 0.5)),
+    embedAndUpsertProcessorMs: rounded(processorMs.base / base.length),
+    storeTurnProcessorMs: rounded(processorMs.own / own.length),
   });
 }
 if (args.json) console.log(JSON.stringify({ database: platform.database, results }));

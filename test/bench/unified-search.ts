@@ -5,10 +5,11 @@
  *
  * All services run as processes of their own, on the PostgreSQL that MAHAVISHNU_TEST_PG_URL names,
  * else on the embedded one, with the built-in embedding model. Every text is new to the caches of
- * vectors. Alone, a source is asked by its own RPC with the query's vector given, for as many hits
- * as the caller of UnifiedSearch wants; UnifiedSearch embeds the query and merges besides.
+ * vectors. Alone, a source is asked by its own RPC with the query's vector given: for as many hits
+ * as the caller of UnifiedSearch wants, and for as many as UnifiedSearch asks it for. UnifiedSearch
+ * embeds the query and merges besides.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,6 +30,7 @@ import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.j
 import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { startBenchPlatform } from "./platform-on.ts";
+import { ProcessorTime, partsOf } from "./processor-time.ts";
 
 const { values: args } = parseArgs({
   options: {
@@ -132,24 +134,37 @@ async function embedded(text: string) {
   return { vector: result.value, model };
 }
 
-async function unified(more: object = {}): Promise<void> {
+/** How many hits each source gave: as many as it was asked for, where it has them. */
+async function unified(): Promise<readonly number[]> {
   const { results, sourceReports } = await memory.unifiedSearch(
-    { query: question(), limit, ...more },
+    { query: question(), limit },
     { timeoutMs },
   );
-  const { OK, SKIPPED } = SourceStatus;
-  const whole = sourceReports.every(({ status }) => status === OK || status === SKIPPED);
+  const whole = sourceReports.every(({ status }) => status === SourceStatus.OK);
   if (!whole || results.length === 0) throw new Error("a source did not answer");
+  return sourceReports.map(({ resultCount }) => resultCount);
 }
 
-const times = { store: [], bridge: [], unified: [] } as Record<string, number[]>;
+let [storeHits = limit, bridgeHits = limit] = [limit, limit];
+const times = { store: [], bridge: [], storeAsked: [], bridgeAsked: [], unified: [] } as Record<
+  string,
+  number[]
+>;
 async function round(keep: boolean): Promise<void> {
   const text = question();
   const given = await embedded(text);
+  const store = (hits: number) =>
+    vectorStore.search({ ...given, text, limit: hits }, { timeoutMs });
+  const reflections = (hits: number) =>
+    bridge.searchReflections({ ...given, query: text, limit: hits }, { timeoutMs });
   const sides = {
-    store: () => vectorStore.search({ ...given, text, limit }, { timeoutMs }),
-    bridge: () => bridge.searchReflections({ ...given, query: text, limit }, { timeoutMs }),
-    unified: () => unified(),
+    store: () => store(limit),
+    bridge: () => reflections(limit),
+    storeAsked: () => store(storeHits),
+    bridgeAsked: () => reflections(bridgeHits),
+    unified: async () => {
+      [storeHits = limit, bridgeHits = limit] = await unified();
+    },
   };
   for (const [side, run] of Object.entries(sides)) {
     const took = await timed(run);
@@ -159,32 +174,17 @@ async function round(keep: boolean): Promise<void> {
 for (let n = 0; n < 30; n++) await round(false);
 for (let n = 0; n < searches; n++) await round(true);
 
-/** The processes that a question goes through. */
-const asked = ["memory", "embedding", "session-buddy", "vector-store"];
-/** Milliseconds of the processor that each has taken so far, as Linux tells in hundredths of a second. */
-function processorMs(): number[] {
-  return asked.map((name) => {
-    const stat = readFileSync(`/proc/${bench.platform.process(name).pid}/stat`, "utf8");
-    const [user, system] = stat
-      .slice(stat.lastIndexOf(")") + 2)
-      .split(" ")
-      .slice(11, 13);
-    return (Number(user) + Number(system)) * 10;
-  });
-}
-
+/** What a question goes through. */
+const asked = partsOf(bench, ["memory", "embedding", "session-buddy", "vector-store"]);
 const loaded: number[] = [];
 let left = Math.max(searches, callers) * 2;
 const questions = left;
-const before = processorMs();
+const used = new ProcessorTime(asked);
 const caller = async () => {
-  while (left-- > 0) loaded.push(await timed(() => unified()));
+  while (left-- > 0) loaded.push(await timed(unified));
 };
 await Promise.all(Array.from({ length: callers }, caller));
-const after = processorMs();
-const processor = asked.map((name, at): [string, number] => {
-  return [name, ((after[at] ?? 0) - (before[at] ?? 0)) / questions];
-});
+const processor = used.sinceThen().map(([name, took]) => [name, took / questions] as const);
 
 /** A port that takes connections and never says a word. */
 const sockets = new Set<Socket>();
@@ -233,13 +233,19 @@ for (let n = 0; n < 100 && open.length < 50; n++) {
 
 const p50 = (side: string) => quantile(times[side] ?? [], 0.5);
 const slower = Math.max(p50("store"), p50("bridge"));
+const slowerAsked = Math.max(p50("storeAsked"), p50("bridgeAsked"));
 const figures = {
   store: bench.store,
   memories,
   reflections,
-  alone: { vectorStore: p50("store"), bridge: p50("bridge") },
+  alone: { hits: limit, vectorStore: p50("store"), bridge: p50("bridge") },
+  asAsked: {
+    vectorStore: { hits: storeHits, p50: p50("storeAsked") },
+    bridge: { hits: bridgeHits, p50: p50("bridgeAsked") },
+  },
   unified: { p50: p50("unified"), p99: quantile(times["unified"] ?? [], 0.99) },
   timesTheSlower: p50("unified") / slower,
+  timesTheSlowerAsAsked: p50("unified") / slowerAsked,
   loaded: { callers, p50: quantile(loaded, 0.5), p99: quantile(loaded, 0.99) },
   processorMsOfAQuestion: Object.fromEntries(processor),
   deadBridge: {
@@ -256,19 +262,21 @@ else {
   const ms = (value: number) => `${value.toFixed(1)} ms`;
   console.log(`${bench.store}, ${memories} memories, ${reflections} reflections, limit ${limit}`);
   console.log("| what | figure |\n|---|---|");
-  console.log(`| vector store alone, hybrid, p50 | ${ms(figures.alone.vectorStore)} |`);
-  console.log(`| bridge alone, p50 | ${ms(figures.alone.bridge)} |`);
-  console.log(
-    `| UnifiedSearch, p50 / p99 | ${ms(figures.unified.p50)} / ${ms(figures.unified.p99)} |`,
-  );
-  console.log(`| times the slower of both | ${figures.timesTheSlower.toFixed(2)} |`);
-  console.log(
-    `| ${callers} callers, p50 / p99 | ${ms(figures.loaded.p50)} / ${ms(figures.loaded.p99)} |`,
-  );
-  for (const [name, took] of processor) console.log(`| processor in ${name} | ${ms(took)} |`);
+  const row = (what: string, figure: string) => console.log(`| ${what} | ${figure} |`);
+  row(`vector store alone, hybrid, ${limit} hits, p50`, ms(figures.alone.vectorStore));
+  row(`bridge alone, ${limit} hits, p50`, ms(figures.alone.bridge));
+  row(`vector store as it is asked, ${storeHits} hits, p50`, ms(p50("storeAsked")));
+  row(`bridge as it is asked, ${bridgeHits} hits, p50`, ms(p50("bridgeAsked")));
+  row("UnifiedSearch, p50 / p99", `${ms(figures.unified.p50)} / ${ms(figures.unified.p99)}`);
+  row("times the slower of both", figures.timesTheSlower.toFixed(2));
+  row("times the slower of both as asked", figures.timesTheSlowerAsAsked.toFixed(2));
+  row(`${callers} callers, p50 / p99`, `${ms(figures.loaded.p50)} / ${ms(figures.loaded.p99)}`);
+  for (const [name, took] of processor) row(`processor in ${name}`, ms(took));
+  const all = processor.reduce((sum, [, took]) => sum + took, 0);
+  row("processor in all", ms(all));
   const { searchesThatWaited, longestWait, afterwards, timesWithout } = figures.deadBridge;
-  console.log(`| dead bridge: searches that waited | ${searchesThatWaited} |`);
-  console.log(`| their longest, of ${deadlineMs} ms | ${ms(longestWait)} |`);
-  console.log(`| searches once it is left alone, p50 | ${ms(afterwards)} |`);
-  console.log(`| times one that does not ask it | ${timesWithout.toFixed(2)} |`);
+  row("dead bridge: searches that waited", String(searchesThatWaited));
+  row(`their longest, of ${deadlineMs} ms`, ms(longestWait));
+  row("searches once it is left alone, p50", ms(afterwards));
+  row("times one that does not ask it", timesWithout.toFixed(2));
 }

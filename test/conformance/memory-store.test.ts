@@ -368,6 +368,11 @@ describeEachStore("memory store", (_kind, database) => {
       );
     });
 
+    it("are looked for only where the tenant has turns", async () => {
+      expect(await store.hasTurns("t1")).toBe(true);
+      expect(await store.hasTurns("somebody else")).toBe(false);
+    });
+
     it("are of the latest turn where several have one memory", async () => {
       await say("t1", { memoryId: "b" });
       const found = await store.neighbours("t1", ["b"]);

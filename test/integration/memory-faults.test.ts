@@ -83,6 +83,20 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: "StoreConversationTurn",
+    call: (at) =>
+      at.client.storeConversationTurn(
+        { agentId: "a", sessionId: `s-${at.step}`, role: Role.USER, content: textOf(at) },
+        at.options,
+      ),
+    async pieces(at) {
+      return {
+        memory: (await hasContent(at, textOf(at))) === 1,
+        turn: (await at.look.count("agent_conversations", "content = $2", textOf(at))) === 1,
+      };
+    },
+  },
+  {
     name: "StoreConversationTurn with an insight",
     call: (at) =>
       at.client.storeConversationTurn(

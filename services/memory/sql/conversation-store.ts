@@ -13,6 +13,18 @@ export class PostgresConversationStore implements ConversationStore {
     this.#postgres = postgres;
   }
 
+  async hasTurns(tenant: string, signal?: AbortSignal): Promise<boolean> {
+    const { rows } = await this.#postgres.query<{ found: boolean }>(
+      {
+        name: "tenant_has_turns",
+        text: "select exists (select from agent_conversations where tenant = $1) as found",
+      },
+      [tenant],
+      signal,
+    );
+    return rows[0]?.found === true;
+  }
+
   turn(tenant: string, id: string, signal?: AbortSignal): Promise<Turn | undefined> {
     return readTurn(this.#postgres, tenant, id, signal);
   }

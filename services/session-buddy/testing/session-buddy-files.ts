@@ -134,6 +134,7 @@ export async function startBridge(
       watchIntervalMs: 50,
       refreshIntervalMs: 50,
       refreshWaitMs: 5_000,
+      lookIntervalMs: 0,
       ...overrides.mirror,
     },
     writing: { retryMs: 50, ...overrides.writing },
