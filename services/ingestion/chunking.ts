@@ -10,14 +10,18 @@ export interface Chunk {
   readonly content: string;
   /** The line of its first character, from 1. */
   readonly startLine: number;
+  /** Characters that stand before it on that line. */
+  readonly startColumn: number;
   /** The line of its last character. */
   readonly endLine: number;
   /** The headings or symbols that it stands under; "" where there are none. */
   readonly section: string;
+  /** Which of the file's pieces it is, from 0; one that is left out counts, too. */
+  readonly index: number;
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 3;
+export const chunkingRevision = 4;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
@@ -33,15 +37,17 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
   const lines = new LineCounter(text);
   const sections = new Sections(text, family, definitions);
   const chunks = new Map<string, Chunk>();
-  for (const { start, end } of spans) {
+  for (const [index, { start, end }] of spans.entries()) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
     const section = sections.at(firstLineEnd(text, start));
     chunks.set(content, {
       content,
       startLine: lines.at(start),
+      startColumn: start - (text.lastIndexOf("\n", start - 1) + 1),
       endLine: lines.at(end - 1),
       section,
+      index,
     });
   }
   return [...chunks.values()];

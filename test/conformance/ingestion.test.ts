@@ -339,6 +339,19 @@ describeEachStore("ingestion", (_, database) => {
     expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
   });
 
+  it("tells what neighbours share once, whatever a text repeats", async () => {
+    const text = Array.from({ length: 120 }, (_, n) => (n % 7 === 0 ? `needle ${n}` : "hay")).join(
+      "\n",
+    );
+    await folder.plant({ "lines.md": text, "line.md": text.replaceAll("\n", " ") });
+    await run({ chunkSize: 64, chunkOverlap: 30 });
+    const { passages } = await service.client.queryKnowledgeBase({ query: "hay", topK: 100 });
+    expect(passages.map(({ content }) => content).sort()).toEqual(
+      [text, text.replaceAll("\n", " ")].sort(),
+    );
+    expect(passages.every(({ memoryIds }) => memoryIds.length > 3)).toBe(true);
+  });
+
   it("answers the parts that match best where that is asked for", async () => {
     const prose = Array.from({ length: 30 }, (_, n) => `Sentence ${n} of the needle's hay.`);
     prose[20] = "Here the needle meets a dragon.";
