@@ -2,6 +2,7 @@ import { parentPort } from "node:worker_threads";
 import { DomainError } from "../../shared/errors.ts";
 import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { chunkText } from "./chunking.ts";
+import { skipText } from "./exclusions.ts";
 import { fileErrorOf, isAbsent, lateSkipReason } from "./file-failures.ts";
 import { readSourceFile, type SourceFile, textOf } from "./file-text.ts";
 import type {
@@ -139,7 +140,7 @@ async function plan(
   const same = { path, hash, stamp, metadata: {}, renewed: false, unknown: false };
   const found = textOf(source);
   if (found.kind === "skipped") {
-    return { ...same, language: "", skipped: found.reason, chunks: [] };
+    return { ...same, language: "", skipped: skipText(found), chunks: [] };
   }
   const { family, name } = found.language;
   const chunks = await chunkText(found.text, { family, chunkSize, chunkOverlap });

@@ -24,7 +24,7 @@ export interface PlannedFile {
   /** SHA-256 of its bytes in hex; a document's is followed by that of what is kept with it. */
   readonly hash: string;
   readonly language: string;
-  /** Why nothing is stored of it; undefined where something is. */
+  /** Why nothing is stored of it, by `skipText`; undefined where something is. */
   readonly skipped: string | undefined;
   /** What its sender keeps with every chunk. */
   readonly metadata: Metadata;
