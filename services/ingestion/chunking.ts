@@ -40,11 +40,13 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
   for (const [index, { start, end }] of spans.entries()) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
-    const section = sections.at(firstLineEnd(text, start));
+    const startLine = lines.at(start);
+    // A heading or symbol on a chunk's first line is its own.
+    const section = sections.at(lines.endOf(startLine));
     chunks.set(content, {
       content,
-      startLine: lines.at(start),
-      startColumn: start - (text.lastIndexOf("\n", start - 1) + 1),
+      startLine,
+      startColumn: start - lines.startOf(startLine),
       endLine: lines.at(end - 1),
       section,
       index,
@@ -53,20 +55,26 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
   return [...chunks.values()];
 }
 
-/** A heading or symbol on a chunk's first line is its own. */
-function firstLineEnd(text: string, start: number): number {
-  const end = text.indexOf("\n", start);
-  return end === -1 ? text.length : end;
-}
-
 /** Numbers of lines by position. */
 class LineCounter {
   readonly #starts = [0];
+  readonly #end: number;
 
   constructor(text: string) {
+    this.#end = text.length;
     for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) {
       this.#starts.push(at + 1);
     }
+  }
+
+  startOf(line: number): number {
+    return this.#starts[line - 1] ?? this.#end;
+  }
+
+  /** Of its line break, or of the text. */
+  endOf(line: number): number {
+    const next = this.#starts[line];
+    return next === undefined ? this.#end : next - 1;
   }
 
   /** The line, from 1, that holds the character at this position. */

@@ -148,7 +148,7 @@ describe("mergeNeighbours of pieces that overlap", () => {
           expect(told).toBe(found.length);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
   });
 

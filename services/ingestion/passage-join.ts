@@ -27,9 +27,6 @@ export function touch(first: Placed, second: Placed, follows: boolean | undefine
 
 /** The text of two passages that touch, with what they share once. */
 export function joinTexts(first: Placed, second: Placed): string {
-  if (second.endLine <= first.endLine && first.content.includes(second.content)) {
-    return first.content;
-  }
   const lines = second.startLine - first.endLine;
   if (lines > 0) return first.content + "\n".repeat(lines) + second.content;
   const shared = sharedLength(first, second);
@@ -58,7 +55,11 @@ function sharedLength(first: Placed, second: Placed): number {
   const isFirstLine = second.startLine === first.startLine;
   const placed = line + second.startColumn - (isFirstLine ? first.startColumn : 0);
   if (placed >= first.content.length) return 0;
-  const fits = (at: number) => second.content.startsWith(first.content.slice(at));
+  // The shorter one of what is left of the first text and of the second begins the other.
+  const fits = (at: number) => {
+    const rest = first.content.slice(at, at + second.content.length);
+    return second.content.startsWith(rest);
+  };
   if (placed >= line && fits(placed)) return first.content.length - placed;
   const lineEnd = first.content.indexOf("\n", line);
   for (let at = line; at < (lineEnd === -1 ? first.content.length : lineEnd); at++) {
