@@ -29,7 +29,7 @@ describe("DocumentSplitter", () => {
     for (const [index, text] of texts.entries()) {
       const order = orderOf(text);
       const chunks = await chunkText(text, order);
-      expect(chunks.length).toBeGreaterThan(3);
+      expect(chunks.length).toBeGreaterThan(1);
       expect(split[index]).toEqual(chunks.map((chunk) => planChunk(order.key, "a.md", chunk)));
     }
   });
