@@ -200,7 +200,7 @@ describeEachStore("the command line's ingestions", (_, database) => {
       expect(await detached.exit).toBe(0);
       const id = String(detached.events[0]?.["ingestion_id"]);
       await reached;
-      const second = ingest();
+      const second = ingest("--wait", "0");
       expect(await second.exit).toBe(1);
       expect(second.stderr.join("\n")).toContain(`ingestions watch ${id}`);
       const onlooker = cli("ingestions", "watch", id, "--json");
