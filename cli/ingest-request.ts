@@ -7,8 +7,10 @@ export interface IngestOptions {
   readonly chunkOverlap?: number;
   readonly detach?: boolean;
   readonly watch?: boolean;
-  /** Seconds. */
+  /** Seconds, here and below. */
   readonly reattach: number;
+  /** How long to wait where the repository is another's. */
+  readonly wait: number;
   readonly tenant?: string;
   readonly json?: boolean;
 }

@@ -1,10 +1,11 @@
 import { basename, resolve } from "node:path";
 import { IngestionStatus } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
+import { awaitTurn } from "./await-turn.ts";
 import { CallFailure, withClient } from "./connection.ts";
 import { type IngestOptions, type IngestRequest, requestOf } from "./ingest-request.ts";
 import { keepInStep } from "./keep-in-step.ts";
-import { exitCodes, print, printJsonLine } from "./output.ts";
+import { exitCodes, note, print, printJsonLine } from "./output.ts";
 import {
   type Call,
   createReporter,
@@ -44,7 +45,14 @@ async function once(
   try {
     const patienceMs = options.reattach * 1000;
     const run = { client, call, reporter, patienceMs, atInterrupt: "cancel" } as const;
-    const end = await runIngestion({ request }, run).catch(hintAtConflict);
+    const end = await awaitTurn(
+      () => runIngestion({ request }, run),
+      options.wait * 1000,
+      ({ id, secondsLeft }) => {
+        const facts = { ingestion_id: id, seconds_left: secondsLeft };
+        reporter.onNote("waiting", facts, waitingWords(id, secondsLeft));
+      },
+    ).catch(hintAtConflict);
     if (end.kind === "ended") reporter.onEnd(end.progress);
     process.exitCode = exitCodeOf(end);
   } finally {
@@ -63,10 +71,13 @@ async function detach(
   client: IngestionClient,
   call: Call,
   request: IngestRequest,
-  { json }: IngestOptions,
+  { json, wait }: IngestOptions,
 ): Promise<void> {
-  const stream = client.ingestRepository({ ...request, detached: true }, call());
-  const first = await firstOf(stream).catch(hintAtConflict);
+  const begin = () => firstOf(client.ingestRepository({ ...request, detached: true }, call()));
+  const first = await awaitTurn(begin, wait * 1000, ({ id, secondsLeft }) => {
+    if (!json) return note(waitingWords(id, secondsLeft));
+    printJsonLine({ event: "waiting", ingestion_id: id, seconds_left: secondsLeft });
+  }).catch(hintAtConflict);
   const id = first?.progress?.ingestionId ?? "";
   if (json) printJsonLine({ event: "detached", ingestion_id: id });
   else print(`Ingestion ${id} runs. Follow it with: npx mahavishnu ingestions watch ${id}`);
@@ -75,6 +86,10 @@ async function detach(
 async function firstOf<T>(stream: AsyncIterable<T>): Promise<T | undefined> {
   for await (const one of stream) return one;
   return undefined;
+}
+
+function waitingWords(id: string, secondsLeft: number): string {
+  return `Waiting up to ${secondsLeft} s: ${id} holds the repository. If its process has died, others take it over within the time of a lease. Watch it with: npx mahavishnu ingestions watch ${id}`;
 }
 
 function hintAtConflict(error: unknown): never {

@@ -10,6 +10,7 @@ import { renderTable } from "./table.ts";
 /** Reasons for which files are passed over, in words. */
 const reasonWords: Readonly<Record<string, string>> = {
   secret: "may hold credentials",
+  secret_found: "a token or private key stands in it",
   file_type: "no known type; --include takes it in",
   ignored: "a .gitignore or .mahavishnuignore names it",
   excluded: "build output, installed packages, or --exclude",
@@ -45,6 +46,11 @@ export function printSummary(progress: IngestionProgress): void {
   );
   const skipped = skippedRows(progress);
   if (skipped.length > 0) print(renderTable(["passed over", "count", "why", "such as"], skipped));
+  const found = progress.skippedExamples.filter(({ detail }) => detail !== "");
+  if (found.length > 0) {
+    const rows = found.map(({ path, detail }) => [path, detail]);
+    print(renderTable(["passed over for what is in it", "where"], rows));
+  }
   if (progress.errors.length > 0) {
     const rows = progress.errors.map(({ path, error }) => [path, error?.message ?? ""]);
     print(renderTable([`failed (${count(progress.filesFailed)})`, "why"], rows));
@@ -81,10 +87,11 @@ export function stepLine(progress: IngestionProgress): string {
 
 /** What may hold credentials first, then what there is most of. */
 function skippedRows(progress: IngestionProgress): string[][] {
+  const isSecret = (reason: string) => reason.startsWith("secret");
   return Object.entries(progress.filesSkipped)
-    .sort(([a, m], [b, n]) => Number(b === "secret") - Number(a === "secret") || Number(n - m))
+    .sort(([a, m], [b, n]) => Number(isSecret(b)) - Number(isSecret(a)) || Number(n - m))
     .map(([reason, files]) => [
-      reason === "secret" ? coloured("yellow", reason) : reason,
+      isSecret(reason) ? coloured("yellow", reason) : reason,
       count(files),
       reasonWords[reason] ?? "",
       examplesOf(reason, files, progress.skippedExamples),

@@ -84,7 +84,11 @@ function outcomeJson(progress: IngestionProgress) {
     files_skipped: Object.fromEntries(
       Object.entries(progress.filesSkipped).map(([why, files]) => [why, Number(files)]),
     ),
-    skipped_examples: progress.skippedExamples.map(({ path, reason }) => ({ path, reason })),
+    skipped_examples: progress.skippedExamples.map(({ path, reason, detail }) => ({
+      path,
+      reason,
+      ...(detail === "" ? {} : { detail }),
+    })),
     errors: progress.errors.map(({ path, error }) => ({
       path,
       reason: ErrorReason[error?.reason ?? ErrorReason.UNSPECIFIED],

@@ -34,6 +34,11 @@ const reattach = () =>
     .argParser(integer(0, 86_400))
     .default(120);
 
+const wait = () =>
+  new Option("--wait <seconds>", "how long to wait where another process is at it; 0: not at all")
+    .argParser(integer(0, 86_400))
+    .default(40);
+
 program
   .command("search <query>")
   .description("ask all stores one question and get one ranked list")
@@ -86,6 +91,7 @@ program
   .addOption(new Option("--detach", "start it, print its id and leave").conflicts("watch"))
   .option("--watch", "ingest again whenever something in the folder changes, until Ctrl-C")
   .addOption(reattach())
+  .addOption(wait())
   .addOption(tenant())
   .addOption(jsonLines())
   .addHelpText(
@@ -150,6 +156,7 @@ program
   .command("delete <repo-id>")
   .description("remove a repository from the memory: its chunks and its ingestions")
   .option("-y, --yes", "do not ask")
+  .addOption(wait())
   .addOption(tenant())
   .addOption(json())
   .action(async (id, options) => (await import("./repository.ts")).deleteRepository(id, options));
@@ -163,6 +170,7 @@ program
   )
   .option("--dry-run", "read and count only")
   .option("--time-zone <name>", "the writer's IANA time zone (default: the bridge's)")
+  .addOption(wait())
   .addOption(tenant())
   .addOption(json())
   .action(async (path, options) =>

@@ -5,8 +5,9 @@ import {
   type MigrationCount,
 } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
 import { ErrorReason } from "../shared/gen/mahavishnu/type/v1/error_pb.js";
+import { awaitTurn, type InTheWay } from "./await-turn.ts";
 import { CallFailure, withClient } from "./connection.ts";
-import { duration, exitCodes, print, printJson } from "./output.ts";
+import { duration, exitCodes, note, print, printJson } from "./output.ts";
 import { ProgressLine } from "./progress.ts";
 import { renderTable } from "./table.ts";
 
@@ -15,6 +16,8 @@ export interface MigrateOptions {
   readonly timeZone?: string;
   readonly tenant?: string;
   readonly json?: boolean;
+  /** Seconds to wait where another process migrates the file. */
+  readonly wait: number;
 }
 
 /** Copies a Session-Buddy file into the memory, shows progress, and prints what became of it. */
@@ -24,29 +27,32 @@ export async function migrateSessionBuddy(
 ): Promise<void> {
   const bar = options.json ? undefined : new ProgressLine();
   const label = options.dryRun ? "counting" : "migrating";
+  const request = {
+    path: path === undefined ? "" : resolve(path),
+    dryRun: options.dryRun ?? false,
+    sourceTimeZone: options.timeZone ?? "",
+  };
   const last = await withClient(
     "ingestion",
     IngestionService,
     async (client, call) => {
-      let newest: MigrateSessionBuddyResponse | undefined;
-      const request = {
-        path: path === undefined ? "" : resolve(path),
-        dryRun: options.dryRun ?? false,
-        sourceTimeZone: options.timeZone ?? "",
+      const attempt = async () => {
+        let newest: MigrateSessionBuddyResponse | undefined;
+        for await (const progress of client.migrateSessionBuddy(request, call())) {
+          newest = progress;
+          const { migrated, deduplicated, failed } = totalOf(progress.counts);
+          bar?.update({
+            label,
+            done: Number(migrated + deduplicated + failed),
+            total: Number(progress.recordsTotal),
+            unit: "records",
+            extra: `${migrated} new`,
+            rate: progress.recordsPerSecond,
+          });
+        }
+        return newest;
       };
-      for await (const progress of client.migrateSessionBuddy(request, call())) {
-        newest = progress;
-        const { migrated, deduplicated, failed } = totalOf(progress.counts);
-        bar?.update({
-          label,
-          done: Number(migrated + deduplicated + failed),
-          total: Number(progress.recordsTotal),
-          unit: "records",
-          extra: `${migrated} new`,
-          rate: progress.recordsPerSecond,
-        });
-      }
-      return newest;
+      return await awaitTurn(attempt, options.wait * 1000, (other) => note(waitingWords(other)));
     },
     options.tenant,
   ).finally(() => bar?.clear());
@@ -54,6 +60,10 @@ export async function migrateSessionBuddy(
   if (options.json) printJson(toJson(last, options));
   else printSummary(last, options);
   if (last.verification?.verified === false) process.exitCode = exitCodes.failure;
+}
+
+function waitingWords({ id, retrySeconds, secondsLeft }: InTheWay): string {
+  return `Waiting up to ${secondsLeft} s: migration ${id} has the file. If its process has died, it is continued here when its lease ends, in ${retrySeconds} s.`;
 }
 
 function printSummary(last: MigrateSessionBuddyResponse, { dryRun }: MigrateOptions): void {

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
+import { awaitTurn } from "./await-turn.ts";
 import { withClient } from "./connection.ts";
 import { count, exitCodes, note, print, printJson } from "./output.ts";
 
@@ -7,6 +8,8 @@ export interface DeleteOptions {
   readonly yes?: boolean;
   readonly tenant?: string;
   readonly json?: boolean;
+  /** Seconds to wait where the repository is another's. */
+  readonly wait: number;
 }
 
 /** Removes a repository from the memory: its chunks and its ingestions. */
@@ -23,7 +26,13 @@ export async function deleteRepository(repoId: string, options: DeleteOptions): 
   const { deletedChunks, deletedIngestions } = await withClient(
     "ingestion",
     IngestionService,
-    (client, call) => client.deleteRepository({ repoId }, call()),
+    (client, call) =>
+      awaitTurn(
+        () => client.deleteRepository({ repoId }, call()),
+        options.wait * 1000,
+        ({ id, secondsLeft }) =>
+          note(`Waiting up to ${secondsLeft} s: ${id} holds the repository.`),
+      ),
     options.tenant,
   );
   if (options.json) {

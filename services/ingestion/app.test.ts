@@ -98,6 +98,7 @@ describe("IngestionService", () => {
 
   it.each([
     ["outside the roots", "/etc", Code.PermissionDenied],
+    ["led out of the roots by dots", `${import.meta.dirname}/../../..`, Code.PermissionDenied],
     ["a file", import.meta.filename, Code.InvalidArgument],
     ["absent", `${import.meta.dirname}/nothing`, Code.NotFound],
   ])("refuses a path that is %s", async (_, path, code) => {

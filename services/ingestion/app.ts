@@ -14,6 +14,7 @@ import { HealthRegistry } from "../../shared/rpc/health.ts";
 import { service, startRpcServer } from "../../shared/rpc/server.ts";
 import type { IngestionConfig } from "./config.ts";
 import { DocumentConverter } from "./document-converter.ts";
+import { DocumentSplitter } from "./document-splitter.ts";
 import { DocumentStream } from "./document-stream.ts";
 import { GrpcEmbedder } from "./embedding-client.ts";
 import { FolderThreads } from "./folder-reader.ts";
@@ -89,7 +90,7 @@ export async function createApp(
   const converter = opening.use("document converter", new DocumentConverter());
   const streamParts = {
     ...stores,
-    ...{ embedder, passages, converter },
+    ...{ embedder, passages, converter, splitter: new DocumentSplitter(threads) },
     ...streamEvents(logger, metrics),
   };
   const settings = {

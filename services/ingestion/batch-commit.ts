@@ -52,14 +52,13 @@ export interface BatchContext extends RepositoryKey {
 interface Passage {
   readonly file: PlannedFile;
   readonly before: FileChunks;
-  /** Chunks that are not stored yet, or stored with other lines. */
+  /** Chunks that are not stored yet, or stored with other lines or in another order. */
   readonly fresh: readonly FreshChunk[];
   failure: ItemFailure | undefined;
 }
 
 interface FreshChunk {
   readonly chunk: PlannedChunk;
-  readonly index: number;
   vector: readonly number[];
   /** Under which id it is stored: its own, unless the store had the same text under another. */
   storedId: string;
@@ -113,16 +112,20 @@ async function openBatch(
   return files.map((file) => {
     const before = known.get(file.path) ?? { recipe: "", chunks: [], pendingIds: [] };
     const isKept = context.trusted && before.recipe === context.recipe;
-    const kept = new Map(isKept ? before.chunks.map((chunk) => [chunk.id, chunk]) : []);
+    const kept = new Map(isKept ? before.chunks.map((chunk, at) => [chunk.id, { chunk, at }]) : []);
+    const isStored = (chunk: PlannedChunk, at: number) => {
+      const known = kept.get(chunk.id);
+      return !file.renewed && known?.at === at && sameLines(known.chunk, chunk);
+    };
     const fresh = file.chunks
-      .map((chunk, index): FreshChunk => ({ chunk, index, vector: [], storedId: chunk.id }))
-      .filter(({ chunk }) => file.renewed || !sameLines(kept.get(chunk.id), chunk));
+      .filter((chunk, at) => !isStored(chunk, at))
+      .map((chunk): FreshChunk => ({ chunk, vector: [], storedId: chunk.id }));
     return { file, before, fresh, failure: undefined };
   });
 }
 
-function sameLines(known: ChunkRef | undefined, chunk: ChunkRef): boolean {
-  return known?.startLine === chunk.startLine && known.endLine === chunk.endLine;
+function sameLines(known: ChunkRef, chunk: ChunkRef): boolean {
+  return known.startLine === chunk.startLine && known.endLine === chunk.endLine;
 }
 
 async function embedFresh(context: BatchContext, batch: readonly Passage[]): Promise<void> {
@@ -257,7 +260,7 @@ function leftoversOf({ file }: Passage, taken: ReadonlyMap<string, FileChunks>):
 function newPassage(
   context: BatchContext,
   { path, hash, language, metadata }: PlannedFile,
-  { chunk, index, vector }: FreshChunk,
+  { chunk, vector }: FreshChunk,
 ): NewPassage {
   return {
     id: chunk.id,
@@ -269,9 +272,10 @@ function newPassage(
       ...metadata,
       file_path: path,
       start_line: chunk.startLine,
+      start_column: chunk.startColumn,
       end_line: chunk.endLine,
       language,
-      chunk_index: index,
+      chunk_index: chunk.index,
       file_hash: hash.slice(0, hashLength),
       ingestion_id: context.ingestionId,
       ...(chunk.section === "" ? {} : { section: chunk.section }),

@@ -10,14 +10,18 @@ export interface Chunk {
   readonly content: string;
   /** The line of its first character, from 1. */
   readonly startLine: number;
+  /** Characters that stand before it on that line. */
+  readonly startColumn: number;
   /** The line of its last character. */
   readonly endLine: number;
   /** The headings or symbols that it stands under; "" where there are none. */
   readonly section: string;
+  /** Which of the file's pieces it is, from 0; one that is left out counts, too. */
+  readonly index: number;
 }
 
 /** Changes whenever the same file would be chunked differently; chunks made before are then renewed. */
-export const chunkingRevision = 3;
+export const chunkingRevision = 4;
 
 /**
  * Splits a file's text into chunks, in text order. Lines end with `\n`. A piece that repeats an
@@ -33,34 +37,44 @@ export async function chunkText(text: string, options: SplitOptions): Promise<Ch
   const lines = new LineCounter(text);
   const sections = new Sections(text, family, definitions);
   const chunks = new Map<string, Chunk>();
-  for (const { start, end } of spans) {
+  for (const [index, { start, end }] of spans.entries()) {
     const content = text.slice(start, end);
     if (chunks.has(content)) continue;
-    const section = sections.at(firstLineEnd(text, start));
+    const startLine = lines.at(start);
+    // A heading or symbol on a chunk's first line is its own.
+    const section = sections.at(lines.endOf(startLine));
     chunks.set(content, {
       content,
-      startLine: lines.at(start),
+      startLine,
+      startColumn: start - lines.startOf(startLine),
       endLine: lines.at(end - 1),
       section,
+      index,
     });
   }
   return [...chunks.values()];
 }
 
-/** A heading or symbol on a chunk's first line is its own. */
-function firstLineEnd(text: string, start: number): number {
-  const end = text.indexOf("\n", start);
-  return end === -1 ? text.length : end;
-}
-
 /** Numbers of lines by position. */
 class LineCounter {
   readonly #starts = [0];
+  readonly #end: number;
 
   constructor(text: string) {
+    this.#end = text.length;
     for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) {
       this.#starts.push(at + 1);
     }
+  }
+
+  startOf(line: number): number {
+    return this.#starts[line - 1] ?? this.#end;
+  }
+
+  /** Of its line break, or of the text. */
+  endOf(line: number): number {
+    const next = this.#starts[line];
+    return next === undefined ? this.#end : next - 1;
   }
 
   /** The line, from 1, that holds the character at this position. */

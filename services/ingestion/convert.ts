@@ -295,7 +295,8 @@ export function toAnswer(
 }
 
 function toPassage(passage: AnsweredPassage): MessageInitShape<typeof PassageSchema> {
-  const { contentHash: _, index: __, lastIndex: ___, createTime, memoryIds, ...same } = passage;
+  const { contentHash: _, index: __, lastIndex: ___, startColumn: ____, ...told } = passage;
+  const { createTime, memoryIds, ...same } = told;
   return {
     ...same,
     memoryIds: [...memoryIds],

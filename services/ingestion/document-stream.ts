@@ -2,8 +2,8 @@ import { hash } from "node:crypto";
 import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
 import { newId } from "../../shared/ids.ts";
 import { commitBatch } from "./batch-commit.ts";
-import { chunkText } from "./chunking.ts";
 import type { DocumentConverter } from "./document-converter.ts";
+import type { DocumentSplitter } from "./document-splitter.ts";
 import { type DocumentText, type IncomingDocument, textOfDocument } from "./document-text.ts";
 import { RepositoryBusyError } from "./errors.ts";
 import { HeldLease } from "./held-lease.ts";
@@ -11,7 +11,7 @@ import type { IngestionSettings } from "./ingestion.ts";
 import type { RunOptions } from "./ingestion-run.ts";
 import { isolating } from "./isolation.ts";
 import { patiently } from "./patience.ts";
-import { type FileEnd, type PlannedFile, planChunk, recipeOf } from "./planned-file.ts";
+import { type FileEnd, type PlannedFile, recipeOf } from "./planned-file.ts";
 import type { Embedder, ItemFailure, Metadata, PassageStore, Work } from "./ports.ts";
 import { StopRequest } from "./stop-request.ts";
 import type { FileStore, IngestionKey, JobStore, KnownFile, RepositoryKey } from "./store.ts";
@@ -38,6 +38,7 @@ export interface DocumentStreamParts {
   readonly embedder: Embedder;
   readonly passages: PassageStore;
   readonly converter: DocumentConverter;
+  readonly splitter: DocumentSplitter;
   readonly onStored: (chunks: number) => void;
   readonly onRetry: (error: DomainError, pauseMs: number) => void;
   /** A document failed for a reason that its sender is not told. */
@@ -220,9 +221,9 @@ export class DocumentStream {
       textOfDocument(document, this.#parts.converter, signal),
     );
     const { chunkSize, chunkOverlap } = this.#settings;
-    const { family } = language;
+    const how = { family: language.family, chunkSize, chunkOverlap };
     const chunks = await clock.time("split", () =>
-      chunkText(text, { family, chunkSize, chunkOverlap, signal }),
+      this.#parts.splitter.split({ key: this.#key, path: uri, text, ...how }, signal),
     );
     return {
       path: uri,
@@ -233,7 +234,7 @@ export class DocumentStream {
       metadata,
       renewed: before !== undefined && restOf(before.hash) !== restOf(documentHash),
       unknown: false,
-      chunks: chunks.map((chunk) => planChunk(this.#key, uri, chunk)),
+      chunks,
     };
   }
 

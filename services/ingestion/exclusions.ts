@@ -13,8 +13,10 @@ export type SkipReason =
   | "excluded"
   /** The caller's `include` does not name it. */
   | "not_included"
-  /** It may hold credentials. */
+  /** By its name it may hold credentials. */
   | "secret"
+  /** A token or private key stands in its text. */
+  | "secret_found"
   /** Lock files, minified and generated code. */
   | "generated"
   | "binary"
@@ -23,6 +25,26 @@ export type SkipReason =
   | "symlink"
   /** A FIFO, socket or device. */
   | "special";
+
+/** Why a file is passed over, and what is to be told of it beside the reason. */
+export interface Skip {
+  readonly reason: string;
+  /** What is where in it, for people; nothing of its text. */
+  readonly detail?: string;
+}
+
+const between = ": ";
+
+/** As one word, to be recorded. */
+export function skipText({ reason, detail }: Skip): string {
+  return detail === undefined ? reason : reason + between + detail;
+}
+
+export function skipOf(recorded: string): Skip {
+  const at = recorded.indexOf(between);
+  if (at === -1) return { reason: recorded };
+  return { reason: recorded.slice(0, at), detail: recorded.slice(at + between.length) };
+}
 
 const excludedFolders = new Set(
   `.git .hg .svn __pycache__ node_modules bower_components .venv venv .tox .nox .eggs
@@ -64,11 +86,6 @@ const harmlessEnvironment = /^\.env\.(example|sample|template|dist|defaults?)$/i
 export function isSecretFile(path: string): boolean {
   const name = basename(path);
   return secretNames.test(name) && !harmlessEnvironment.test(name);
-}
-
-/** A key under an innocent name. */
-export function holdsPrivateKey(text: string): boolean {
-  return /^\s*-----BEGIN [A-Z0-9 ]*PRIVATE KEY/.test(text.slice(0, 200));
 }
 
 const generatedNames = new RegExp(

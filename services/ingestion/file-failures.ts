@@ -34,7 +34,9 @@ export function isAbsent(error: unknown): boolean {
 export function lateSkipReason(error: unknown): SkipReason | undefined {
   if (error instanceof FileTooLargeError) return "too_large";
   if (error instanceof NotRegularFileError) return "special";
-  return codeOf(error) === "ELOOP" ? "symlink" : undefined;
+  if (codeOf(error) === "ELOOP") return "symlink";
+  // A socket cannot be opened at all.
+  return codeOf(error) === "ENXIO" ? "special" : undefined;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -2,7 +2,8 @@ import { hash } from "node:crypto";
 import { join } from "node:path";
 import { isBinaryFileSync } from "isbinaryfile";
 import { readRegularFile } from "../../shared/files/regular-file.ts";
-import { holdsPrivateKey, isGeneratedCode, type SkipReason } from "./exclusions.ts";
+import { isGeneratedCode, type SkipReason } from "./exclusions.ts";
+import { findSecret } from "./found-secrets.ts";
 import { type Language, languageOf, plainText } from "./languages.ts";
 import { type FileStamp, stampOf } from "./repository-walk.ts";
 
@@ -25,7 +26,7 @@ export function readSourceFile(root: string, path: string, maxFileBytes: number)
 /** The text of a file, or why it is passed over. */
 export type FileText =
   | { readonly kind: "text"; readonly text: string; readonly language: Language }
-  | { readonly kind: "skipped"; readonly reason: SkipReason };
+  | { readonly kind: "skipped"; readonly reason: SkipReason; readonly detail?: string };
 
 export function textOf(file: Pick<SourceFile, "path" | "bytes">): FileText {
   const decoded = decode(file.bytes);
@@ -33,7 +34,11 @@ export function textOf(file: Pick<SourceFile, "path" | "bytes">): FileText {
   const text = plainLines(decoded);
   const language = languageOf(file.path) ?? plainText;
   if (text.trim() === "") return { kind: "skipped", reason: "empty" };
-  if (holdsPrivateKey(text)) return { kind: "skipped", reason: "secret" };
+  const secret = findSecret(text);
+  if (secret !== undefined) {
+    const detail = `line ${secret.line}: ${secret.kind}`;
+    return { kind: "skipped", reason: "secret_found", detail };
+  }
   if (language.code && isGeneratedCode(text)) return { kind: "skipped", reason: "generated" };
   return { kind: "text", text, language };
 }

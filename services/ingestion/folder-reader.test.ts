@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { endless } from "../../test/harness/endless-text.ts";
 import { FolderReader, FolderThreads, stampAt } from "./folder-reader.ts";
 import { comparePaths } from "./repository-walk.ts";
 
@@ -96,14 +97,3 @@ describe("FolderReader", () => {
     await expect(planning).rejects.toThrow("stop");
   });
 });
-
-/** Letters without a break, nowhere the same: the tokenizer takes time by the square of such runs. */
-function endless(): string {
-  let state = 7;
-  const letters = Buffer.alloc(12 * 1024 * 1024);
-  for (let at = 0; at < letters.length; at++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    letters[at] = 97 + ((state >>> 16) % 26);
-  }
-  return letters.toString("latin1");
-}

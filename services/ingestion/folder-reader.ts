@@ -3,7 +3,8 @@ import { Worker } from "node:worker_threads";
 import { untilAborted } from "../../shared/abortable.ts";
 import { fileErrorOf } from "./file-failures.ts";
 import type { FileError, IngestionSettings } from "./ingestion.ts";
-import type { PlannedFile } from "./planned-file.ts";
+import type { SplitFamily } from "./languages.ts";
+import type { PlannedChunk, PlannedFile } from "./planned-file.ts";
 import type { FileStamp } from "./repository-walk.ts";
 import type { RepositoryKey } from "./store.ts";
 
@@ -56,12 +57,32 @@ export interface PlannedPage {
   readonly splitMs: number;
 }
 
+/** A text, and how it is split. */
+export interface SplitOrder {
+  readonly key: RepositoryKey;
+  readonly path: string;
+  readonly text: string;
+  readonly family: SplitFamily;
+  readonly chunkSize: number;
+  readonly chunkOverlap: number;
+}
+
+export interface SplitText {
+  readonly chunks: readonly PlannedChunk[];
+}
+
 export type FolderRequest =
   | { readonly kind: "open"; readonly order: FolderOrder }
   | { readonly kind: "walk" }
-  | { readonly kind: "plan"; readonly files: readonly FileToPlan[] };
+  | { readonly kind: "plan"; readonly files: readonly FileToPlan[] }
+  /** Needs no folder. */
+  | { readonly kind: "split"; readonly order: SplitOrder };
 
-export type FolderAnswer = { readonly commit: string | undefined } | FoundPage | PlannedPage;
+export type FolderAnswer =
+  | { readonly commit: string | undefined }
+  | FoundPage
+  | PlannedPage
+  | SplitText;
 
 const threadFile = join(import.meta.dirname, "folder-thread.ts");
 const mebibyte = 2 ** 20;
@@ -92,7 +113,7 @@ export function stampAt(stamps: BigInt64Array, index: number): FileStamp {
   return { size, mtimeNs, ctimeNs, inode };
 }
 
-/** Threads that read folders; those that have nothing to do wait for the next one to be asked. */
+/** Threads that read folders and split documents; those that have nothing to do wait for the next one to be asked. */
 export class FolderThreads implements AsyncDisposable {
   /** How long one request to read and split files may take. */
   readonly planMs: number;

@@ -45,7 +45,7 @@ export async function scanFolder(parts: ScanParts): Promise<Scan> {
   };
   for await (const { paths, stamps, skipped, failed } of parts.found) {
     for (const [reason, { count, examples }] of Object.entries(skipped)) {
-      tally.skip(reason, examples, count);
+      tally.skip({ reason }, examples, count);
     }
     for (const { path, error } of failed) {
       unseen.push(path);

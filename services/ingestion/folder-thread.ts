@@ -2,6 +2,7 @@ import { parentPort } from "node:worker_threads";
 import { DomainError } from "../../shared/errors.ts";
 import { readCheckout } from "../../shared/files/git-checkout.ts";
 import { chunkText } from "./chunking.ts";
+import { skipText } from "./exclusions.ts";
 import { fileErrorOf, isAbsent, lateSkipReason } from "./file-failures.ts";
 import { readSourceFile, type SourceFile, textOf } from "./file-text.ts";
 import type {
@@ -12,8 +13,9 @@ import type {
   FoundPage,
   PlannedPage,
   PlanOutcome,
+  SplitOrder,
 } from "./folder-reader.ts";
-import { lastingStamp, type PlannedFile, planChunk } from "./planned-file.ts";
+import { lastingStamp, type PlannedChunk, type PlannedFile, planChunk } from "./planned-file.ts";
 import { type WalkEvent, walkRepository } from "./repository-walk.ts";
 import { maxExamples } from "./tally.ts";
 
@@ -39,6 +41,7 @@ parentPort?.on("message", ({ id, request }: { id: number; request: FolderRequest
 
 async function answer(request: FolderRequest): Promise<FolderAnswer> {
   if (request.kind === "open") return open(request.order);
+  if (request.kind === "split") return { chunks: await split(request.order) };
   if (order === undefined || walk === undefined) throw new Error("no folder is open");
   return request.kind === "walk" ? nextPage(walk) : planAll(order, request.files);
 }
@@ -139,14 +142,20 @@ async function plan(
   const same = { path, hash, stamp, metadata: {}, renewed: false, unknown: false };
   const found = textOf(source);
   if (found.kind === "skipped") {
-    return { ...same, language: "", skipped: found.reason, chunks: [] };
+    return { ...same, language: "", skipped: skipText(found), chunks: [] };
   }
   const { family, name } = found.language;
-  const chunks = await chunkText(found.text, { family, chunkSize, chunkOverlap });
+  const { text } = found;
   return {
     ...same,
     language: name,
     skipped: undefined,
-    chunks: chunks.map((chunk) => planChunk(key, path, chunk)),
+    chunks: await split({ key, path, text, family, chunkSize, chunkOverlap }),
   };
+}
+
+async function split(order: SplitOrder): Promise<PlannedChunk[]> {
+  const { key, path, text, family, chunkSize, chunkOverlap } = order;
+  const chunks = await chunkText(text, { family, chunkSize, chunkOverlap });
+  return chunks.map((chunk) => planChunk(key, path, chunk));
 }

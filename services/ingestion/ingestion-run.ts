@@ -4,6 +4,7 @@ import { commitBatch } from "./batch-commit.ts";
 import { BoundedTasks } from "./bounded-tasks.ts";
 import { collectionModel } from "./collection-model.ts";
 import { inTurn } from "./embedder-turns.ts";
+import { skipOf } from "./exclusions.ts";
 import { type FedPage, FileFeed, type WantedFile } from "./file-feed.ts";
 import { FolderReader, type FolderThreads, type PlanOutcome } from "./folder-reader.ts";
 import { type Scan, scanFolder } from "./folder-scan.ts";
@@ -244,7 +245,7 @@ export class IngestionRun {
       return;
     }
     // It went, or became another thing, since it was found.
-    if (outcome.kind === "skipped") this.#tally.skip(outcome.reason, [path]);
+    if (outcome.kind === "skipped") this.#tally.skip(outcome, [path]);
     if (known !== undefined) this.#vanished.add(path);
   }
 
@@ -256,7 +257,7 @@ export class IngestionRun {
     this.#tally.chunksStored += known.ownCount;
     this.#tally.chunksUnchanged += known.chunkCount - known.ownCount;
     if (known.skipped === setAside && known.isOwn) this.#tally.fail(setAsideError(known.path));
-    else if (known.skipped !== undefined) this.#tally.skip(known.skipped, [known.path]);
+    else if (known.skipped !== undefined) this.#tally.skip(skipOf(known.skipped), [known.path]);
   }
 
   /** Recorded as done, so that it is not tried again until it changes. It keeps what it had. */

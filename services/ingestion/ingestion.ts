@@ -17,6 +17,8 @@ export interface SkippedFile {
   /** Within the repository. */
   readonly path: string;
   readonly reason: string;
+  /** What is where in it. */
+  readonly detail?: string;
 }
 
 /** How far an ingestion is. */

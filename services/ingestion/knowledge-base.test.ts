@@ -25,6 +25,7 @@ function passage(id: string, contentHash: string): Passage {
     repoId: "r",
     filePath: `${id}.md`,
     startLine: 1,
+    startColumn: 0,
     endLine: 1,
     language: "markdown",
     index: -1,

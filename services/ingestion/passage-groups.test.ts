@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { chunkText } from "./chunking.ts";
 import { foldEqual, groupByFile, mergeNeighbours } from "./passage-groups.ts";
 import type { Passage } from "./ports.ts";
 
@@ -15,6 +17,7 @@ function passage(startLine: number, endLine: number, score: number, filePath = "
     repoId: "repo",
     filePath,
     startLine,
+    startColumn: 0,
     endLine,
     language: "markdown",
     index: -1,
@@ -79,6 +82,95 @@ describe("mergeNeighbours", () => {
       [1, 6],
       [20, 22],
     ]);
+  });
+});
+
+/** A text's pieces as passages. */
+async function piecesOf(text: string, chunkSize: number, chunkOverlap: number): Promise<Passage[]> {
+  const chunks = await chunkText(text, { family: "plain", chunkSize, chunkOverlap });
+  return chunks.map((chunk, at) => ({ ...passage(1, 1, 0.5), ...chunk, id: `${at}` }));
+}
+
+describe("mergeNeighbours of pieces that overlap", () => {
+  it.each([
+    ["lines that are the same", (n: number) => (n % 6 === 0 ? `part ${n}\n` : "same line\n")],
+    ["words that are the same", (n: number) => (n % 6 === 0 ? `part${n} ` : "very ")],
+    ["a line without a space", (n: number) => (n % 6 === 0 ? `part${n}` : "abcabc")],
+  ])("has every word of %s once", async (_, part) => {
+    const text = Array.from({ length: 200 }, (_, n) => part(n))
+      .join("")
+      .trimEnd();
+    for (const overlap of [0, 8, 16]) {
+      const pieces = await piecesOf(text, 32, overlap);
+      expect(pieces.length).toBeGreaterThan(5);
+      expect(pieces.map(({ index }) => index)).toEqual(pieces.map((_, at) => at));
+      expect(mergeNeighbours(pieces, 100).map(({ content }) => content)).toEqual([text]);
+    }
+  });
+
+  it("is what stands in the file, whichever pieces are found in whatever order", async () => {
+    const words = fc.constantFrom(
+      "a",
+      "ab",
+      "very",
+      "very",
+      "long. ",
+      "end.\n",
+      "\n",
+      "\n\n",
+      "  x",
+    );
+    const texts = fc.array(words, { minLength: 20, maxLength: 200 }).map((all) => all.join(" "));
+    const bare = (text: string) => text.replace(/\s+/g, "");
+    await fc.assert(
+      fc.asyncProperty(
+        texts,
+        fc.integer({ min: 0, max: 8 }),
+        fc.infiniteStream(fc.nat()),
+        async (text, overlap, order) => {
+          const pieces = await piecesOf(text, 16, overlap);
+          const found = pieces
+            .map((piece) => ({ piece, at: order.next().value ?? 0 }))
+            .filter(({ at }) => at % 4 !== 0)
+            .sort((a, b) => a.at - b.at)
+            .map(({ piece }) => piece);
+          const lines = text.split("\n");
+          let told = 0;
+          for (const one of mergeNeighbours(found, 1_000)) {
+            const range = lines.slice(one.startLine - 1, one.endLine).join("\n");
+            const begins = bare(range.slice(0, one.startColumn)).length;
+            expect(bare(range).slice(begins, begins + bare(one.content).length)).toBe(
+              bare(one.content),
+            );
+            expect(one.content.split("\n")).toHaveLength(one.endLine - one.startLine + 1);
+            told += one.memoryIds.length;
+          }
+          expect(told).toBe(found.length);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it("does not put pieces of one line together between which another one stands", async () => {
+    const text = Array.from({ length: 100 }, (_, n) => `word${n}`).join(" ");
+    const pieces = await piecesOf(text, 32, 4);
+    expect(pieces.length).toBeGreaterThan(4);
+    const [first, , third] = pieces;
+    if (first === undefined || third === undefined) throw new Error("too few pieces");
+    expect(mergeNeighbours([third, first], 10)).toHaveLength(2);
+  });
+
+  it("goes by the words where a line has changed before a passage", async () => {
+    const text = Array.from({ length: 100 }, (_, n) => `word${n}`).join(" ");
+    const pieces = await piecesOf(text, 32, 8);
+    const moved = pieces.map((one) => ({
+      ...one,
+      startColumn: one.startColumn && one.startColumn + 3,
+    }));
+    const first = pieces[0];
+    if (first === undefined) throw new Error("no pieces");
+    expect(mergeNeighbours([first, ...moved.slice(1)], 10)).toMatchObject([{ content: text }]);
   });
 });
 

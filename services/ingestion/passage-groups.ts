@@ -1,3 +1,4 @@
+import { inOrder, joinTexts, touch } from "./passage-join.ts";
 import type { Passage } from "./ports.ts";
 
 /** A passage as it is answered: perhaps put together from several that touch. */
@@ -80,22 +81,13 @@ function fileOf({ repoId, filePath }: Passage): string | undefined {
   return filePath === "" ? undefined : JSON.stringify([repoId, filePath]);
 }
 
-/** How many blank lines may stand between two passages that follow each other. */
-const maxBlankLines = 10;
-
 function touches(a: AnsweredPassage, b: AnsweredPassage): boolean {
   if (a.startLine === 0 || b.startLine === 0) return false;
   const file = fileOf(a);
   if (file === undefined || file !== fileOf(b)) return false;
   const [first, second] = inOrder(a, b);
-  if (second.startLine <= first.endLine + 1) return true;
-  // Blank lines belong to no passage: between two that follow each other there is nothing else.
-  const follows = first.lastIndex >= 0 && second.index === first.lastIndex + 1;
-  return follows && second.startLine - first.endLine <= maxBlankLines + 1;
-}
-
-function inOrder<T extends Passage>(a: T, b: T): [T, T] {
-  return a.startLine <= b.startLine ? [a, b] : [b, a];
+  const isKnown = first.lastIndex >= 0 && second.index >= 0;
+  return touch(first, second, isKnown ? second.index === first.lastIndex + 1 : undefined);
 }
 
 /** One passage of two that touch. */
@@ -106,31 +98,11 @@ function join(a: AnsweredPassage, b: AnsweredPassage): AnsweredPassage {
     ...better,
     content: joinTexts(first, second),
     startLine: first.startLine,
+    startColumn: first.startColumn,
     endLine: Math.max(first.endLine, second.endLine),
     section: first.section,
     index: first.index,
     lastIndex: Math.max(first.lastIndex, second.lastIndex),
     memoryIds: [...new Set([...first.memoryIds, ...second.memoryIds])],
   };
-}
-
-function joinTexts(first: Passage, second: Passage): string {
-  if (second.endLine <= first.endLine && first.content.includes(second.content)) {
-    return first.content;
-  }
-  const shared = sharedLength(first.content, second.content);
-  if (shared > 0 && second.startLine <= first.endLine) {
-    return first.content + second.content.slice(shared);
-  }
-  // A line that was cut in two was cut at white space.
-  const between = "\n".repeat(Math.max(0, second.startLine - first.endLine)) || " ";
-  return first.content + between + second.content;
-}
-
-/** How much of the second text's beginning is the first one's end. */
-function sharedLength(first: string, second: string): number {
-  for (let length = Math.min(first.length, second.length); length > 0; length--) {
-    if (first.endsWith(second.slice(0, length))) return length;
-  }
-  return 0;
 }

@@ -13,6 +13,7 @@ function passage(content: string, given: Partial<Passage> = {}): Passage {
     repoId: "repo",
     filePath: "a.md",
     startLine: 10,
+    startColumn: 0,
     endLine: 10 + content.split("\n").length - 1,
     language: "markdown",
     index: 3,

@@ -68,7 +68,7 @@ function countWords(text: string): Map<string, number> {
 }
 
 function partsOf(hit: Passage, most: number): Passage[] {
-  const { content, startLine, index } = hit;
+  const { content, startLine, startColumn, index } = hit;
   if (content.length <= most) return [{ ...hit, ...placeIn(index, 0, true) }];
   const ends = cutsOf(content, most);
   const parts: Passage[] = [];
@@ -81,6 +81,8 @@ function partsOf(hit: Passage, most: number): Passage[] {
       content: text,
       contentHash: contentHash(text),
       startLine: line,
+      startColumn:
+        at - (content.lastIndexOf("\n", at - 1) + 1) + (line === startLine ? startColumn : 0),
       endLine: startLine === 0 ? hit.endLine : line + lineBreaks(text),
       ...placeIn(index, number, number === ends.length - 1),
     };

@@ -11,6 +11,10 @@ export interface PlannedChunk extends ChunkRef {
   readonly content: string;
   /** The headings or symbols that it stands under; "" where there are none. */
   readonly section: string;
+  /** Characters that stand before it on its first line. */
+  readonly startColumn: number;
+  /** Which of the file's pieces it is, from 0. */
+  readonly index: number;
 }
 
 /** A file that was read because it is new or changed: what is to be stored of it. */
@@ -20,7 +24,7 @@ export interface PlannedFile {
   /** SHA-256 of its bytes in hex; a document's is followed by that of what is kept with it. */
   readonly hash: string;
   readonly language: string;
-  /** Why nothing is stored of it; undefined where something is. */
+  /** Why nothing is stored of it, by `skipText`; undefined where something is. */
   readonly skipped: string | undefined;
   /** What its sender keeps with every chunk. */
   readonly metadata: Metadata;
@@ -48,7 +52,9 @@ export function planChunk(key: RepositoryKey, path: string, chunk: Chunk): Plann
     id: `rag-${contentHash(identity).slice(0, 40)}`,
     content: chunk.content,
     section: chunk.section,
+    index: chunk.index,
     startLine: chunk.startLine,
+    startColumn: chunk.startColumn,
     endLine: chunk.endLine,
   };
 }

@@ -103,6 +103,8 @@ export interface Passage {
   readonly filePath: string;
   /** From 1; 0 where the passage's writer did not say. */
   readonly startLine: number;
+  /** Characters that stand before it on its first line. */
+  readonly startColumn: number;
   readonly endLine: number;
   readonly language: string;
   /** Which of its file's passages it is, from 0; -1 where that is not known. */

@@ -1,9 +1,12 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readCheckout } from "../../shared/files/git-checkout.ts";
+import { readSourceFile } from "./file-text.ts";
 import { isOutsidePatterns, type WalkOptions, walkRepository } from "./repository-walk.ts";
 
 let root: string;
@@ -202,6 +205,58 @@ describe("walkRepository", () => {
       },
       failed: [],
     });
+  });
+
+  it("goes neither out of the folder nor in a circle by links", async () => {
+    await plant({ "a/b.md": "x", "c.md": "x" });
+    const outside = await mkdtemp(join(tmpdir(), "mahavishnu-outside-"));
+    try {
+      await writeFile(join(outside, "secret.md"), "x");
+      await symlink(outside, join(root, "out"));
+      await symlink(join(outside, "secret.md"), join(root, "out.md"));
+      await symlink("../a", join(root, "a", "self"));
+      await symlink("two", join(root, "one"));
+      await symlink("one", join(root, "two"));
+      await symlink("nowhere.md", join(root, "broken.md"));
+      const links = ["a/self", "broken.md", "one", "out", "out.md", "two"];
+      expect(await walk({ include: ["*"] })).toEqual({
+        files: ["a/b.md", "c.md"],
+        skipped: Object.fromEntries(links.map((name) => [name, "symlink"])),
+        failed: [],
+      });
+    } finally {
+      await rm(outside, { recursive: true });
+    }
+  });
+
+  it("reads no socket, and no device where one can be made", async () => {
+    await plant({ "a.md": "x" });
+    const server = createServer().listen(join(root, "socket.md"));
+    await once(server, "listening");
+    const special = ["socket.md"];
+    for (const [name, kind] of [
+      ["zero.md", "c"],
+      ["disk.md", "b"],
+    ] as const) {
+      // The machine's superuser alone may, and not in every container.
+      const made = spawnSync("mknod", [join(root, name), kind, "1", "5"]);
+      if (made.status === 0) special.push(name);
+    }
+    try {
+      expect(await walk({ include: ["*"] })).toEqual({
+        files: ["a.md"],
+        skipped: Object.fromEntries(special.map((name) => [name, "special"])),
+        failed: [],
+      });
+      for (const name of special) {
+        expect(() => readSourceFile(root, name, 100)).toThrow(
+          name === "socket.md" ? /ENXIO/ : /regular file|ENXIO|EACCES|EPERM/,
+        );
+      }
+    } finally {
+      server.close();
+      await once(server, "close");
+    }
   });
 
   it.skipIf(process.getuid?.() === 0)("reports a folder it may not read and goes on", async () => {

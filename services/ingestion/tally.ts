@@ -1,3 +1,4 @@
+import { type Skip, skipOf } from "./exclusions.ts";
 import {
   type FileError,
   type IngestionStage,
@@ -11,6 +12,8 @@ import { StageClock } from "./stage-clock.ts";
 const maxErrors = 100;
 /** Of each reason for which files are passed over. */
 export const maxExamples = 5;
+/** Where something is to be told of each, as its owner will want to look at all of them. */
+const maxDetailed = 100;
 const maxExampleBytes = 1_024;
 
 /** Counts while an ingestion runs; `snapshot()` is what others see. */
@@ -42,11 +45,13 @@ export class Tally {
   }
 
   /** Counts files that are passed over; some of them are enough for `paths`. */
-  skip(reason: string, paths: readonly string[], count = paths.length): void {
+  skip({ reason, detail }: Skip, paths: readonly string[], count = paths.length): void {
     const before = this.#skipped.get(reason) ?? 0;
     this.#skipped.set(reason, before + count);
-    for (const path of paths.slice(0, Math.max(0, maxExamples - before))) {
-      if (Buffer.byteLength(path) <= maxExampleBytes) this.#examples.push({ path, reason });
+    const most = detail === undefined ? maxExamples : maxDetailed;
+    for (const path of paths.slice(0, Math.max(0, most - before))) {
+      if (Buffer.byteLength(path) > maxExampleBytes) continue;
+      this.#examples.push({ path, reason, ...(detail === undefined ? {} : { detail }) });
     }
   }
 
@@ -74,7 +79,7 @@ export class Tally {
       this.fail({ path: file.path, ...end.failure });
       return;
     }
-    if (file.skipped !== undefined) this.skip(file.skipped, [file.path]);
+    if (file.skipped !== undefined) this.skip(skipOf(file.skipped), [file.path]);
     this.chunksStored += end.stored;
     this.chunksUnchanged += end.unchanged;
   }

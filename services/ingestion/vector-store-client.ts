@@ -197,6 +197,7 @@ function passageOf(hit: Hit, document: Document): Passage {
     repoId: document.repoId,
     filePath: textIn(metadata, "file_path"),
     startLine: lineIn(metadata, "start_line"),
+    startColumn: lineIn(metadata, "start_column"),
     endLine: lineIn(metadata, "end_line"),
     language: textIn(metadata, "language"),
     index: indexIn(metadata),

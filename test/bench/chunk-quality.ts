@@ -121,6 +121,7 @@ function passagesIn(target: PostgresDocumentStore, tenant: string): PassageStore
         score,
         filePath: document.id,
         startLine: 0,
+        startColumn: 0,
         endLine: 0,
         index: -1,
         section: "",

@@ -11,6 +11,7 @@ import {
 import { SearchMode } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { newId } from "../../shared/ids.ts";
 import { describeEachStore } from "../harness/postgres.ts";
+import { samplePrivateKeys, sampleTokens } from "../harness/sample-secrets.ts";
 import { FakePeers, unavailable } from "./ingestion-peers.ts";
 import {
   createFolder,
@@ -181,6 +182,41 @@ describeEachStore("ingestion", (_, database) => {
     );
   });
 
+  it("passes over files in which a token or private key stands, and says where", async () => {
+    const tokens = Object.values(sampleTokens());
+    const keys = samplePrivateKeys();
+    const prose = "Some words that lead up to it.\n".repeat(50);
+    const files = Object.fromEntries(
+      [...tokens, ...keys].map((secret, n) => [`d/${n}.md`, `${prose}${secret}\n${prose}`]),
+    );
+    await folder.plant({ ...files, "clean.md": "# Clean\n", "sample.md": `ghp_${"x".repeat(36)}` });
+    const first = await run();
+    expect(first).toMatchObject({ status: COMPLETED, filesFailed: 0n, chunksStored: 2n });
+    expect(first.filesSkipped).toEqual({ secret_found: BigInt(Object.keys(files).length) });
+    const told = first.skippedExamples;
+    expect(told.map(({ path }) => path).sort()).toEqual(Object.keys(files).sort());
+    expect(told.every(({ detail }) => /^line 51: \w+ (token|key)$/.test(detail))).toBe(true);
+    // Neither what is stored nor what is recorded or told holds any of it.
+    const { rows } = await database()
+      .open()
+      .query(
+        "select to_jsonb(f) as row from rag_files f union all select to_jsonb(i) from rag_ingestions i",
+      );
+    const all = JSON.stringify([rows, [...peers.documents.values()].map((one) => one.content)]);
+    for (const secret of [...tokens, ...keys]) {
+      for (const word of secret.match(/[\w/+-]{16,}/g) ?? []) expect(all).not.toContain(word);
+    }
+    // They are known, and told again.
+    const second = await run();
+    expect(second).toMatchObject({ chunksStored: 0n, filesSkipped: first.filesSkipped });
+    expect(second.skippedExamples).toEqual(told);
+    // One that is cleaned is taken in; one that gets a token loses what it had.
+    await folder.plant({ "d/0.md": prose, "clean.md": `# Clean\n\n${tokens[2]}\n` });
+    expect(await run()).toMatchObject({ chunksStored: 1n, chunksDeleted: 1n });
+    expect(peers.storedOf("clean.md")).toEqual([]);
+    expect(peers.storedOf("d/0.md")).toHaveLength(1);
+  });
+
   it("does nothing where nothing changed", async () => {
     await folder.plant({ "a.md": twoParts("# A", "# B"), "b.md": "# B\n", "c.md": "\0\0\0\x01" });
     const first = await run();
@@ -337,6 +373,19 @@ describeEachStore("ingestion", (_, database) => {
     const { files } = await ask({ groupByFile: true, topK: 1 });
     expect(files).toHaveLength(1);
     expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
+  });
+
+  it("tells what neighbours share once, whatever a text repeats", async () => {
+    const text = Array.from({ length: 120 }, (_, n) => (n % 7 === 0 ? `needle ${n}` : "hay")).join(
+      "\n",
+    );
+    await folder.plant({ "lines.md": text, "line.md": text.replaceAll("\n", " ") });
+    await run({ chunkSize: 64, chunkOverlap: 30 });
+    const { passages } = await service.client.queryKnowledgeBase({ query: "hay", topK: 100 });
+    expect(passages.map(({ content }) => content).sort()).toEqual(
+      [text, text.replaceAll("\n", " ")].sort(),
+    );
+    expect(passages.every(({ memoryIds }) => memoryIds.length > 3)).toBe(true);
   });
 
   it("answers the parts that match best where that is asked for", async () => {

@@ -23,8 +23,11 @@ export class FakeBridge {
   onPage: (page: number, reading: number) => void | Promise<void> = () => {};
 
   register(router: ConnectRouter): void {
-    const exportRecords = this.#exportRecords.bind(this);
-    router.service(SessionBuddyService, { exportRecords });
+    router.service(SessionBuddyService, this.methods);
+  }
+
+  get methods() {
+    return { exportRecords: this.#exportRecords.bind(this) };
   }
 
   async *#exportRecords({ path, sourceTimeZone }: { path: string; sourceTimeZone: string }) {

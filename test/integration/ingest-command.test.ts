@@ -3,6 +3,7 @@ import { IngestionStatus } from "../../shared/gen/mahavishnu/ingestion/v1/ingest
 import { CommandLine } from "../harness/command-line.ts";
 import { IngestionScene } from "../harness/ingestion-scene.ts";
 import { describeEachStore } from "../harness/postgres.ts";
+import { sampleTokens } from "../harness/sample-secrets.ts";
 
 const fileCount = 40;
 const limit = 120_000;
@@ -48,9 +49,13 @@ describeEachStore("the command line's ingestions", (_, database) => {
   it(
     "tells people what was stored and what was passed over, and why",
     async () => {
+      await scene.plant({ "notes.md": `# Notes\n\n${sampleTokens()["npm token"]}\n` });
       const command = ingest();
       expect(await command.exit).toBe(0);
       const text = command.stdout.join("\n");
+      expect(text).toMatch(/secret_found +1 +a token or private key stands in it/);
+      expect(text).toMatch(/notes\.md +line 3: npm token/);
+      expect(text).not.toMatch(/npm_\w/);
       expect(text).toMatch(/^Ingestion \S+ completed in /);
       expect(text).toMatch(/chunks stored +40 /);
       expect(text).toMatch(/secret +2 +may hold credentials +\.env, keys\/server\.pem/);
@@ -195,7 +200,7 @@ describeEachStore("the command line's ingestions", (_, database) => {
       expect(await detached.exit).toBe(0);
       const id = String(detached.events[0]?.["ingestion_id"]);
       await reached;
-      const second = ingest();
+      const second = ingest("--wait", "0");
       expect(await second.exit).toBe(1);
       expect(second.stderr.join("\n")).toContain(`ingestions watch ${id}`);
       const onlooker = cli("ingestions", "watch", id, "--json");

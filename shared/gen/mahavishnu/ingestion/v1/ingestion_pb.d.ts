@@ -83,8 +83,9 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
 
   /**
    * Files passed over, by reason: `file_type`, `ignored` (by a .gitignore or .mahavishnuignore), `excluded` (built in or
-   * by the request), `not_included`, `secret`, `generated`, `binary`, `empty`, `too_large`,
-   * `symlink`, `special`, `set_aside` (processes died over it in an earlier run). A folder that is passed over counts once.
+   * by the request), `not_included`, `secret` (by its name), `secret_found` (a token or private key
+   * stands in it), `generated`, `binary`, `empty`, `too_large`, `symlink`, `special`, `set_aside`
+   * (processes died over it in an earlier run). A folder that is passed over counts once.
    *
    * @generated from field: map<string, int64> files_skipped = 10;
    */
@@ -158,7 +159,8 @@ export declare type IngestionProgress = Message<"mahavishnu.ingestion.v1.Ingesti
   chunksEmbedded: bigint;
 
   /**
-   * Examples of `files_skipped`, at most 5 of each reason, in the order in which they were found.
+   * Examples of `files_skipped`, at most 5 of each reason, and 100 of `secret_found`, in the order in
+   * which they were found.
    *
    * @generated from field: repeated mahavishnu.ingestion.v1.SkippedFile skipped_examples = 20;
    */
@@ -190,6 +192,13 @@ export declare type SkippedFile = Message<"mahavishnu.ingestion.v1.SkippedFile">
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * What is where in it, such as `line 12: github token`; nothing of its text. Empty: nothing to tell.
+   *
+   * @generated from field: string detail = 3;
+   */
+  detail: string;
 };
 
 /**
