@@ -31,7 +31,7 @@ const mostRounds = 8;
 const budgetMs = 10_000;
 const shortBudgetMs = 5_000;
 /** So long a store that was answered may take to record its end: looked at after each of these. */
-const endingMs = [5, 20, 100];
+const endingMs = [10, 20, 20, 75];
 
 type Applied =
   | { readonly kind: "applied"; readonly memory: StoredMemory }

@@ -188,15 +188,14 @@ export class Operations {
       deduplicated: first?.kind === "stored" && first.deduplicated,
       withoutVector,
     };
-    if (mayLeaveEnd && canBeLeft(operation, end)) this.#endLater(call.tenant, operation, end);
+    if (mayLeaveEnd && canBeLeft(operation, end)) this.#endLater(call.tenant, operation);
     else await this.#store.finish(call.tenant, operation, end, call.signal);
     return main;
   }
 
   /** What was to be stored is durable. Where its end is not recorded, the worker does it again. */
-  #endLater(tenant: string, operation: Operation, end: OperationEnd): void {
-    // The call's own signal ends with the call.
-    this.#store.finish(tenant, operation, end).catch((err: unknown) => {
+  #endLater(tenant: string, operation: Operation): void {
+    this.#store.endSoon(tenant, operation).catch((err: unknown) => {
       this.#logger.warn({ err }, "the end of an operation was not recorded; it is done again");
     });
   }

@@ -18,6 +18,7 @@ export function postgresStore(postgres: Postgres): MemoryStore {
   return {
     begin: operations.begin.bind(operations),
     finish: operations.finish.bind(operations),
+    endSoon: operations.endSoon.bind(operations),
     abandon: operations.abandon.bind(operations),
     knownRequest: operations.knownRequest.bind(operations),
     openOperation: operations.openOperation.bind(operations),

@@ -101,6 +101,12 @@ export interface OperationStore {
   ): Promise<boolean>;
 
   /**
+   * Ends an operation that has nothing to record but that, for whoever does not wait: a moment later
+   * and together with others. False where it was finished or abandoned meanwhile.
+   */
+  endSoon(tenant: string, operation: Operation): Promise<boolean>;
+
+  /**
    * Takes the operation back: its turn, its request id and itself. False, with nothing done,
    * where it was finished meanwhile. Documents in `late` may be written yet: they are queued for
    * the vector that they would lack, and stay, since others may come to share them.

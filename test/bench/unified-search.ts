@@ -1,7 +1,8 @@
 /**
  * What UnifiedSearch costs over the slower of its two sources asked alone, in one run:
- * `node test/bench/unified-search.ts [--memories=20000] [--reflections=5000] [--searches=200]
- * [--callers=32] [--json]`.
+ * `node test/bench/unified-search.ts [--memories=20000] [--reflections=5000] [--turns=0]
+ * [--searches=200] [--callers=32] [--json]`. With turns, of whatever words, the vector store is
+ * asked for more hits, since neighbours may bring lower ones up.
  *
  * All services run as processes of their own, on the PostgreSQL that MAHAVISHNU_TEST_PG_URL names,
  * else on the embedded one, with the built-in embedding model. Every text is new to the caches of
@@ -20,6 +21,7 @@ import { startService } from "../../services/memory/testing/running-service.ts";
 import { makeFile } from "../../services/session-buddy/testing/session-buddy-files.ts";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
+import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import {
   BulkStoreRequestSchema,
   MemoryService,
@@ -36,6 +38,7 @@ const { values: args } = parseArgs({
   options: {
     memories: { type: "string", default: "20000" },
     reflections: { type: "string", default: "5000" },
+    turns: { type: "string", default: "0" },
     searches: { type: "string", default: "200" },
     callers: { type: "string", default: "32" },
     json: { type: "boolean", default: false },
@@ -43,6 +46,7 @@ const { values: args } = parseArgs({
 });
 const memories = Number(args.memories);
 const reflections = Number(args.reflections);
+const turns = Number(args.turns);
 const searches = Number(args.searches);
 const callers = Number(args.callers);
 const limit = 10;
@@ -116,6 +120,10 @@ async function* requests() {
 }
 for await (const { error } of memory.bulkStore(requests())) {
   if (error !== undefined) throw new Error(error.message);
+}
+for (let n = 0; n < turns; n++) {
+  const [agentId, sessionId] = ["bench", "bench"];
+  await memory.storeConversationTurn({ agentId, sessionId, role: Role.USER, content: prose(60) });
 }
 for (let tries = 0; ; tries++) {
   const { indexedRecords, totalRecords } = await bridge.getStatus({});
@@ -238,6 +246,7 @@ const figures = {
   store: bench.store,
   memories,
   reflections,
+  turns,
   alone: { hits: limit, vectorStore: p50("store"), bridge: p50("bridge") },
   asAsked: {
     vectorStore: { hits: storeHits, p50: p50("storeAsked") },
@@ -260,7 +269,8 @@ const figures = {
 if (args.json) console.log(JSON.stringify(figures, undefined, 2));
 else {
   const ms = (value: number) => `${value.toFixed(1)} ms`;
-  console.log(`${bench.store}, ${memories} memories, ${reflections} reflections, limit ${limit}`);
+  const stored = `${memories} memories, ${reflections} reflections, ${turns} turns`;
+  console.log(`${bench.store}, ${stored}, limit ${limit}`);
   console.log("| what | figure |\n|---|---|");
   const row = (what: string, figure: string) => console.log(`| ${what} | ${figure} |`);
   row(`vector store alone, hybrid, ${limit} hits, p50`, ms(figures.alone.vectorStore));

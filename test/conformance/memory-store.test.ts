@@ -202,6 +202,14 @@ describeEachStore("memory store", (_kind, database) => {
       expect(await end(first)).toBe(false);
     });
 
+    it("ends soon where nobody waits", async () => {
+      const begun = [operation(), operation(), operation()];
+      for (const one of begun) await store.begin(tenant, one, { graceMs: longMs });
+      const ends = [...begun, operation()].map((one) => store.endSoon(tenant, one));
+      expect(await Promise.all(ends)).toEqual([true, true, true, false]);
+      expect(await waiting()).toEqual({});
+    });
+
     it("leaves nothing when it is abandoned, and cannot be abandoned after its end", async () => {
       const spoken = turn();
       const request = key("r1");

@@ -10,6 +10,8 @@ interface Ending {
 }
 
 const mostAtOnce = 500;
+/** So long those that nobody waits for gather for one statement. */
+const gatherMs = 20;
 
 /**
  * Ends operations that have nothing else to record. Those that come while a statement is under way
@@ -23,6 +25,7 @@ export class OperationEnds {
   readonly #postgres: Postgres;
   #waiting: Ending[] = [];
   #running = false;
+  #gathering: NodeJS.Timeout | undefined;
 
   constructor(postgres: Postgres) {
     this.#postgres = postgres;
@@ -30,11 +33,26 @@ export class OperationEnds {
 
   /** False where the operation is not there any more. */
   async end(tenant: string, id: string, signal?: AbortSignal): Promise<boolean> {
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-    this.#waiting.push({ tenant, id, resolve, reject });
+    const ended = this.#add(tenant, id);
     void this.#run();
     // Its caller may leave; the others' statement goes on.
-    return await untilAborted(promise, signal);
+    return await untilAborted(ended, signal);
+  }
+
+  /** As `end`, a moment later, for whoever does not wait. */
+  async endSoon(tenant: string, id: string): Promise<boolean> {
+    const ended = this.#add(tenant, id);
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      void this.#run();
+    }, gatherMs);
+    return await ended;
+  }
+
+  #add(tenant: string, id: string): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    this.#waiting.push({ tenant, id, resolve, reject });
+    return promise;
   }
 
   async #run(): Promise<void> {

@@ -103,6 +103,10 @@ export class PostgresOperationStore implements OperationStore {
     return withRetry(() => this.#postgres.transaction(finish, { signal }), { signal });
   }
 
+  endSoon(tenant: string, { id }: Operation): Promise<boolean> {
+    return this.#ends.endSoon(tenant, id);
+  }
+
   async abandon(
     tenant: string,
     operation: Operation,
