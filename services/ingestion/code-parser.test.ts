@@ -332,11 +332,10 @@ describe("definitionsIn", () => {
     120_000,
   );
 
-  it("does not parse C++ or C# that could mean too much, however long, and parses what is ordinary", async () => {
+  it("does not parse C++ that could mean too much, however long, and parses what is ordinary", async () => {
     for (const unit of ["a < b > c ", "a_rather_long_name < another_long_name >\n", "A<"]) {
       for (const times of [1_001, 200_000]) {
         expect(await find(unit.repeat(times), "cpp"), unit).toBeUndefined();
-        expect(await find(unit.repeat(times), "csharp"), unit).toBeUndefined();
       }
     }
     const ordinary = "template <class T> bool less(T a, T b) { return a < b; }\n".repeat(2_000);

@@ -72,7 +72,6 @@ export const grammars: Partial<Record<SplitFamily, Grammar>> = {
     preludes: "comment",
     leaves: "method_declaration constructor_declaration",
     barren: "using_directive field_declaration property_declaration attribute_list",
-    isAmbiguous: true,
   },
   go: {
     name: "go",
