@@ -332,6 +332,16 @@ describe("definitionsIn", () => {
     120_000,
   );
 
+  it("does not parse C++ that could mean too much, however long, and parses what is ordinary", async () => {
+    for (const unit of ["a < b > c ", "a_rather_long_name < another_long_name >\n", "A<"]) {
+      for (const times of [1_001, 200_000]) {
+        expect(await find(unit.repeat(times), "cpp"), unit).toBeUndefined();
+      }
+    }
+    const ordinary = "template <class T> bool less(T a, T b) { return a < b; }\n".repeat(2_000);
+    expect(await find(ordinary, "cpp")).toHaveLength(2_000);
+  });
+
   it("stops when told to", async () => {
     const stop = AbortSignal.abort(new Error("stop"));
     const text = "const a = () => 1;\n".repeat(50_000);

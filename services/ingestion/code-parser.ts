@@ -31,6 +31,11 @@ const maxCharacters = 2_000_000;
  */
 const looksFor = (characters: number) => 2_000 + characters / 50;
 const looksOnceBroken = 1_500;
+/**
+ * Of a `<` that may mean two things, within one statement. The parser compares what it could mean all
+ * along, so that a look takes the longer the more of them there are: 1,000 take 0.3 s, 20,000 take 15.
+ */
+const mostAmbiguous = 1_000;
 /** Deeper ones belong to the last. */
 const maxDepth = 16;
 const maxNameLength = 100;
@@ -49,6 +54,7 @@ export async function definitionsIn(
 ): Promise<readonly Definition[] | undefined> {
   const grammar = grammars[family];
   if (grammar === undefined || text.length > maxCharacters) return undefined;
+  if (grammar.isAmbiguous && isTangled(text)) return undefined;
   const { language, kinds } = await loaded(grammar);
   const tree = await parse(text, language, pace);
   if (tree === undefined) return undefined;
@@ -57,6 +63,15 @@ export async function definitionsIn(
   } finally {
     tree.delete();
   }
+}
+
+function isTangled(text: string): boolean {
+  let count = 0;
+  for (const [character] of text.matchAll(/[<;{}]/g)) {
+    count = character === "<" ? count + 1 : 0;
+    if (count > mostAmbiguous) return true;
+  }
+  return false;
 }
 
 type Kind = "definition" | "wrapper" | "list" | "prelude" | "barren";
@@ -150,6 +165,8 @@ class DefinitionFinder {
   readonly #bodied: ReadonlySet<string>;
   readonly #receiver: string;
   readonly #found: Definition[] = [];
+  /** The line that was asked for last: what is asked about next stands on it, mostly. */
+  #line = { start: 0, end: -1 };
   /** Of the nodes above the current one. */
   readonly #open: OpenNode[] = [];
   #depth = 0;
@@ -258,7 +275,7 @@ class DefinitionFinder {
     const above = this.#open.at(-1);
     if (above === undefined) return;
     const before = above.prelude;
-    const lineStart = this.#text.lastIndexOf("\n", start - 1) + 1;
+    const lineStart = this.#lineAt(start).start;
     if (before !== undefined && this.#follows(before.end, start)) before.end = end;
     else if (this.#text.slice(lineStart, start).trim() === "") above.prelude = { start, end };
     else above.prelude = undefined;
@@ -278,11 +295,21 @@ class DefinitionFinder {
     return between.trim() === "" && breaks <= 1;
   }
 
+  #lineAt(at: number): { readonly start: number; readonly end: number } {
+    if (at < this.#line.start || at > this.#line.end) {
+      const end = this.#text.indexOf("\n", at);
+      this.#line = {
+        start: at === 0 ? 0 : this.#text.lastIndexOf("\n", at - 1) + 1,
+        end: end === -1 ? this.#text.length : end,
+      };
+    }
+    return this.#line;
+  }
+
   /** With the indentation before it, and what closes it on its last line. */
   #wholeLines(start: number, end: number): { readonly start: number; readonly end: number } {
-    const lineStart = this.#text.lastIndexOf("\n", start - 1) + 1;
-    const found = this.#text.indexOf("\n", end);
-    const lineEnd = found === -1 ? this.#text.length : found;
+    const lineStart = this.#lineAt(start).start;
+    const lineEnd = this.#lineAt(end).end;
     const isFirst = this.#text.slice(lineStart, start).trim() === "";
     const isLast = /^[\s;,)\]}]*$/.test(this.#text.slice(end, Math.min(lineEnd, end + 100)));
     return { start: isFirst ? lineStart : start, end: isLast ? lineEnd : end };

@@ -20,6 +20,8 @@ export interface Grammar {
   readonly leaves?: string;
   /** Types of nodes that hold no definition. */
   readonly barren: string;
+  /** Whether `<` begins a list of types as well as it compares: the parser follows both. */
+  readonly isAmbiguous?: boolean;
   /** The field of the type that a method belongs to, where that stands elsewhere. */
   readonly receiver?: string;
 }
@@ -56,6 +58,7 @@ export const grammars: Partial<Record<SplitFamily, Grammar>> = {
     bodied: "class_specifier struct_specifier union_specifier enum_specifier",
     leaves: "function_definition",
     barren: "preproc_include preproc_def preproc_function_def",
+    isAmbiguous: true,
   },
   csharp: {
     name: "c-sharp",

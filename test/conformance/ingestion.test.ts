@@ -2,6 +2,7 @@ import { lstat, rename, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { countTokens } from "../../services/ingestion/tokens.ts";
 import { ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import {
   type IngestionProgress,
@@ -373,6 +374,27 @@ describeEachStore("ingestion", (_, database) => {
     const { files } = await ask({ groupByFile: true, topK: 1 });
     expect(files).toHaveLength(1);
     expect(files[0]?.passages.every(({ filePath }) => filePath === files[0]?.filePath)).toBe(true);
+  });
+
+  it("makes chunks of 1,024 tokens that share up to 20, where nothing else is asked for", async () => {
+    const lines = Array.from({ length: 600 }, (_, n) => `Line ${n} tells of ships and harbours.`);
+    await folder.plant({ "a.txt": lines.join("\n") });
+    const { slowest, busy } = await run();
+    // Each part of the work tells how long it was at it, and which one sets the pace.
+    expect(Object.keys(busy).sort()).toEqual(["embed", "read", "split", "store"]);
+    expect(Object.keys(busy)).toContain(slowest);
+    const contents = peers.storedOf("a.txt").map(({ content = "" }) => content);
+    expect(contents.length).toBeGreaterThan(3);
+    for (const [index, content] of contents.entries()) {
+      expect(countTokens(content)).toBeLessThanOrEqual(1_024);
+      const before = contents[index - 1];
+      if (before === undefined) continue;
+      expect(countTokens(before)).toBeGreaterThan(900);
+      const shared = before.slice(before.indexOf(content.split("\n", 1)[0] ?? ""));
+      expect(content.startsWith(shared)).toBe(true);
+      expect(countTokens(shared)).toBeGreaterThan(0);
+      expect(countTokens(shared)).toBeLessThanOrEqual(20);
+    }
   });
 
   it("tells what neighbours share once, whatever a text repeats", async () => {
