@@ -38,7 +38,9 @@ export class DocumentWrites {
   /** One result a document, in their order. */
   async run(documents: readonly NewDocument[]): Promise<WriteResult[]> {
     const results = new Map<number, WriteResult>();
-    let pending = inLockOrder(documents.map((document, position) => ({ document, position })));
+    let pending = inLockOrder(
+      documents.map((document, position) => ({ document, position, key: contentKey(document) })),
+    );
     for (let round = 0; pending.length > 0; round++) {
       if (round === maxRounds) throw new WriteConflictError();
       pending = await this.#round(pending, results);
@@ -55,8 +57,7 @@ export class DocumentWrites {
     pending: readonly PlannedDocument[],
     results: Map<number, WriteResult>,
   ): Promise<PlannedDocument[]> {
-    const documents = pending.map((one) => one.document);
-    const existing = await existingDocuments(this.#tx, this.#table, this.#tenant, documents);
+    const existing = await existingDocuments(this.#tx, this.#table, this.#tenant, pending);
     const plan = planWrite(pending, existing);
     const again = [...plan.later];
     if (plan.removals.length > 0) await this.#removeExpired(plan.removals);
@@ -88,9 +89,9 @@ export class DocumentWrites {
   async #insert(planned: readonly PlannedDocument[]): Promise<Set<string>> {
     const { rows } = await this.#tx.query<{ id: string }>(
       `insert into ${this.#table.name} (tenant, ${inputColumns}, updated_at)
-      select i.tenant, i.id, i.content, ${asStored(this.#table, "i.embedding")}, i.memory_type, i.source_system, i.agent_id,
+      select i.tenant, i.id, i.content, i.memory_type, i.source_system, i.agent_id,
         i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
-        least(i.created_at, now()), i.expires_at, now()
+        least(i.created_at, now()), i.expires_at, ${asStored(this.#table, "i.embedding")}, now()
       from ${input}
       on conflict do nothing
       returning id`,
@@ -175,7 +176,6 @@ export class DocumentWrites {
     return [
       texts((one) => one.id),
       texts((one) => one.content),
-      this.#vectors(documents.map((one) => one.vector)),
       texts((one) => one.memoryType),
       texts((one) => one.sourceSystem),
       texts((one) => one.agentId),
@@ -186,6 +186,7 @@ export class DocumentWrites {
       texts((one) => one.dedupScope),
       encodeTimestamptzArray(documents.map((one) => one.createTime ?? null)),
       encodeTimestamptzArray(documents.map((one) => one.expireTime ?? null)),
+      this.#vectors(documents.map((one) => one.vector)),
     ];
   }
 
@@ -197,20 +198,23 @@ export class DocumentWrites {
   }
 }
 
+/**
+ * Parameters 2 to 14 as rows. The vectors, most of it all, come last: whatever followed them would
+ * make node-postgres copy them into a larger message.
+ */
 const inputColumns =
-  "id, content, embedding, memory_type, source_system, agent_id, workflow_id, repo_id, " +
-  "metadata, content_hash, dedup_scope, created_at, expires_at";
+  "id, content, memory_type, source_system, agent_id, workflow_id, repo_id, metadata, " +
+  "content_hash, dedup_scope, created_at, expires_at, embedding";
 
-/** Parameters 2 to 14 as rows. */
 const input = givenRows(
-  "$2::text[], $3::text[], $4::vector[], $5::text[], $6::text[], $7::text[], $8::text[], " +
-    "$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[]",
+  "$2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], " +
+    "$9::jsonb[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::vector[]",
   inputColumns,
 );
 
 /** Of the same rows what decides about their passages. */
 const vectorsGiven = givenRows(
-  "$2::text[], $11::text[], $4::vector[]",
+  "$2::text[], $10::text[], $14::vector[]",
   "id, content_hash, embedding",
 );
 
@@ -235,11 +239,8 @@ function settle(
  * without ever waiting in a circle.
  */
 function inLockOrder(planned: readonly PlannedDocument[]): PlannedDocument[] {
-  return planned
-    .map((one) => ({ one, key: contentKey(one.document) }))
-    .sort((a, b) => {
-      if (a.key !== b.key) return a.key < b.key ? -1 : 1;
-      return a.one.position - b.one.position;
-    })
-    .map(({ one }) => one);
+  return planned.toSorted((a, b) => {
+    if (a.key !== b.key) return a.key < b.key ? -1 : 1;
+    return a.position - b.position;
+  });
 }

@@ -1,7 +1,6 @@
 import { encodeTextArray } from "../../../shared/postgres/array-codec.ts";
 import type { Queryable } from "../../../shared/postgres/postgres.ts";
-import type { NewDocument } from "../document.ts";
-import { contentKey, type ExistingDocument } from "../write-plan.ts";
+import { contentKey, type ExistingDocument, type PlannedDocument } from "../write-plan.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { givenRows } from "./given-rows.ts";
 
@@ -13,15 +12,16 @@ export async function existingDocuments(
   tx: Queryable,
   table: DocumentTable,
   tenant: string,
-  documents: readonly NewDocument[],
+  planned: readonly PlannedDocument[],
 ): Promise<ExistingDocument[]> {
-  const ids = documents.filter((one) => one.idGiven).map((one) => one.id);
+  const ids = planned.filter(({ document }) => document.idGiven).map(({ document }) => document.id);
   const byId = ids.length === 0 ? [] : await lockByIds(tx, table, tenant, ids);
   // No two documents have the same content and scope, so nobody else can have that of a locked one.
   const held = new Set(byId.map((one) => one.key));
-  const others = documents.filter((one) => !held.has(contentKey(one)));
+  const others = held.size === 0 ? planned : planned.filter((one) => !held.has(one.key));
   if (others.length === 0) return byId;
   const byContent = await findByContent(tx, table, tenant, others);
+  if (byContent.length === 0) return byId;
   const given = new Set(ids);
   return [...byId, ...byContent.filter((one) => !given.has(one.id))];
 }
@@ -53,15 +53,16 @@ async function findByContent(
   tx: Queryable,
   table: DocumentTable,
   tenant: string,
-  documents: readonly NewDocument[],
+  planned: readonly PlannedDocument[],
 ): Promise<ExistingDocument[]> {
-  const hashes = [...new Set(documents.map((one) => one.contentHash))];
+  const hashes = new Set(planned.map(({ document }) => document.contentHash));
   const { rows } = await tx.query<ExistingRow>(
     `select ${columns} from ${givenRows("$2::text[]", "content_hash")}
       join ${table.name} m on m.tenant = i.tenant and m.content_hash = i.content_hash`,
-    [tenant, encodeTextArray(hashes)],
+    [tenant, encodeTextArray([...hashes])],
   );
-  const wanted = new Set(documents.map(contentKey));
+  if (rows.length === 0) return [];
+  const wanted = new Set(planned.map((one) => one.key));
   return rows.map(existingOfRow).filter((one) => wanted.has(one.key));
 }
 
