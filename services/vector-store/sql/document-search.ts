@@ -15,6 +15,7 @@ import { type NearestPlan, needsScope, planNearest, rememberedCandidates } from 
 import type { ScoringFacts } from "../text-plan.ts";
 import type { StoredCollection } from "./collection-row.ts";
 import { type DocumentRow, documentOfRow } from "./document-row.ts";
+import { indexHelps } from "./filter-sql.ts";
 import {
   adoptStatement,
   readDocumentOfRow,
@@ -203,7 +204,8 @@ export class DocumentSearch implements AsyncDisposable {
     // A filter only makes the scope smaller.
     const scope =
       query.filter === undefined || all <= this.#exactScope ? all : await sizeOf(query.filter);
-    return planNearest(question, scope);
+    const readsAll = all > this.#exactScope && !indexHelps(query.filter);
+    return planNearest({ ...question, readsAll }, scope);
   }
 
   /** What is remembered of a scope that would be scanned; undefined where that cannot answer. */
