@@ -20,7 +20,7 @@ function planned(content: string, given: Partial<NewDocument> = {}, position = 0
     expireTime: undefined,
     ...given,
   };
-  return { position, document };
+  return { position, document, key: contentKey(document) };
 }
 
 function existing(id: string, content: string, given: Partial<ExistingDocument> = {}) {

@@ -12,10 +12,11 @@ export interface ExistingDocument {
   readonly expired: boolean;
 }
 
-/** One document of a request: its position and itself. */
+/** One document of a request: its position, itself, and its `contentKey`. */
 export interface PlannedDocument {
   readonly position: number;
   readonly document: NewDocument;
+  readonly key: string;
 }
 
 /** A document whose content is there already, under `id`, and what that one takes from it. */
@@ -71,7 +72,7 @@ export function planWrite(
   const replaced = new Map(updates.waves.flat().map((one) => [one.document.id, one.document]));
   for (const planned of documents) {
     if (isUpdate(planned)) continue;
-    const key = contentKey(planned.document);
+    const { key } = planned;
     const holder = holderOf.get(key);
     if (holder !== undefined) {
       // Where the holder is updated by this request too, what it lacks is known only afterwards.
@@ -105,7 +106,7 @@ function planUpdates(
   let freed = new Set<string>();
   for (const planned of documents) {
     const { id } = planned.document;
-    const key = contentKey(planned.document);
+    const { key } = planned;
     const holder = holderOf.get(key);
     if (holder !== undefined && holder !== id) {
       refusals.push({ position: planned.position, id: holder });

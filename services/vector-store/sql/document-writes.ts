@@ -8,14 +8,10 @@ import type { Queryable } from "../../../shared/postgres/postgres.ts";
 import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
 import type { NewDocument, WriteResult } from "../document.ts";
 import { WriteConflictError } from "../errors.ts";
-import {
-  contentKey,
-  type Deduplication,
-  type ExistingDocument,
-  type PlannedDocument,
-  planWrite,
-} from "../write-plan.ts";
+import { contentKey, type Deduplication, type PlannedDocument, planWrite } from "../write-plan.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { existingDocuments } from "./existing-documents.ts";
+import { givenRows } from "./given-rows.ts";
 import { insertPassages, withoutPassages } from "./passage-writes.ts";
 
 /**
@@ -42,7 +38,9 @@ export class DocumentWrites {
   /** One result a document, in their order. */
   async run(documents: readonly NewDocument[]): Promise<WriteResult[]> {
     const results = new Map<number, WriteResult>();
-    let pending = inLockOrder(documents.map((document, position) => ({ document, position })));
+    let pending = inLockOrder(
+      documents.map((document, position) => ({ document, position, key: contentKey(document) })),
+    );
     for (let round = 0; pending.length > 0; round++) {
       if (round === maxRounds) throw new WriteConflictError();
       pending = await this.#round(pending, results);
@@ -59,7 +57,8 @@ export class DocumentWrites {
     pending: readonly PlannedDocument[],
     results: Map<number, WriteResult>,
   ): Promise<PlannedDocument[]> {
-    const plan = planWrite(pending, await this.#existing(pending));
+    const existing = await existingDocuments(this.#tx, this.#table, this.#tenant, pending);
+    const plan = planWrite(pending, existing);
     const again = [...plan.later];
     if (plan.removals.length > 0) await this.#removeExpired(plan.removals);
     for (const { position, id } of plan.refusals) {
@@ -78,57 +77,11 @@ export class DocumentWrites {
     return inLockOrder(again);
   }
 
-  /** What is stored under the documents' ids, or with their content in their scope. */
-  async #existing(pending: readonly PlannedDocument[]): Promise<ExistingDocument[]> {
-    const documents = pending.map((one) => one.document);
-    const ids = documents.filter((one) => one.idGiven).map((one) => one.id);
-    const byId = ids.length === 0 ? [] : await this.#lockByIds(ids);
-    const byContent = await this.#findByContent(documents, ids);
-    return [...byId, ...byContent];
-  }
-
-  /**
-   * Writers of the same documents stand in line here, by id, and so neither meet in a circle nor
-   * read what another one is about to change.
-   */
-  async #lockByIds(ids: readonly string[]): Promise<ExistingDocument[]> {
-    const { rows } = await this.#tx.query<ExistingRow>(
-      `select ${existingColumns} from ${this.#table.name} m
-      where m.tenant = $1 and m.id = any($2::text[]) order by m.id for update`,
-      [this.#tenant, encodeTextArray(ids)],
-    );
-    return rows.map(existingOfRow);
-  }
-
-  /**
-   * By columns and not by triples, so that it is an index scan whatever the statistics; what fits
-   * no document as a whole is left out afterwards.
-   */
-  async #findByContent(
-    documents: readonly NewDocument[],
-    otherThan: readonly string[],
-  ): Promise<ExistingDocument[]> {
-    const { rows } = await this.#tx.query<ExistingRow>(
-      `select ${existingColumns} from ${this.#table.name} m
-      where m.tenant = $1 and m.content_hash = any($2::text[])
-        and m.memory_type = any($3::text[]) and m.dedup_scope = any($4::text[])
-        and m.id <> all($5::text[])`,
-      [
-        this.#tenant,
-        encodeTextArray(documents.map((one) => one.contentHash)),
-        encodeTextArray(distinct(documents.map((one) => one.memoryType))),
-        encodeTextArray(distinct(documents.map((one) => one.dedupScope))),
-        encodeTextArray(otherThan),
-      ],
-    );
-    const wanted = new Set(documents.map(contentKey));
-    return rows.map(existingOfRow).filter((one) => wanted.has(one.key));
-  }
-
   async #removeExpired(ids: readonly string[]): Promise<void> {
     await this.#tx.query(
-      `delete from ${this.#table.name} where tenant = $1 and id = any($2::text[]) and expires_at <= now()`,
-      [this.#tenant, ids],
+      `delete from ${this.#table.name} m using ${givenRows("$2::text[]", "id")}
+      where m.tenant = i.tenant and m.id = i.id and m.expires_at <= now()`,
+      [this.#tenant, encodeTextArray(ids)],
     );
   }
 
@@ -136,9 +89,9 @@ export class DocumentWrites {
   async #insert(planned: readonly PlannedDocument[]): Promise<Set<string>> {
     const { rows } = await this.#tx.query<{ id: string }>(
       `insert into ${this.#table.name} (tenant, ${inputColumns}, updated_at)
-      select $1, i.id, i.content, ${asStored(this.#table, "i.embedding")}, i.memory_type, i.source_system, i.agent_id,
+      select i.tenant, i.id, i.content, i.memory_type, i.source_system, i.agent_id,
         i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
-        least(i.created_at, now()), i.expires_at, now()
+        least(i.created_at, now()), i.expires_at, ${asStored(this.#table, "i.embedding")}, now()
       from ${input}
       on conflict do nothing
       returning id`,
@@ -165,7 +118,7 @@ export class DocumentWrites {
         created_at = case when i.created_at is null then m.created_at else least(i.created_at, now()) end,
         expires_at = i.expires_at, updated_at = now()
       from ${input}
-      where m.tenant = $1 and m.id = i.id
+      where m.tenant = i.tenant and m.id = i.id
       returning m.id`,
       [this.#tenant, ...this.#inputArrays(planned)],
     );
@@ -194,14 +147,17 @@ export class DocumentWrites {
         updated_at = now()
       from (
         -- One row a holder: two duplicates may bring one a vector, the other an expiry.
-        select id, (array_agg(embedding) filter (where embedding is not null))[1] as embedding,
+        select tenant, id,
+          (array_agg(embedding) filter (where embedding is not null))[1] as embedding,
           bool_or(takes_expiry) as takes_expiry,
           max(expires_at) filter (where takes_expiry) as expires_at
-        from unnest($2::text[], $3::vector[], $4::boolean[], $5::timestamptz[])
-          given(id, embedding, takes_expiry, expires_at)
-        group by id
+        from ${givenRows(
+          "$2::text[], $3::vector[], $4::boolean[], $5::timestamptz[]",
+          "id, embedding, takes_expiry, expires_at",
+        )}
+        group by tenant, id
       ) i
-      where m.tenant = $1 and m.id = i.id`,
+      where m.tenant = i.tenant and m.id = i.id`,
       [
         this.#tenant,
         encodeTextArray(fills.map((one) => one.id)),
@@ -220,7 +176,6 @@ export class DocumentWrites {
     return [
       texts((one) => one.id),
       texts((one) => one.content),
-      this.#vectors(documents.map((one) => one.vector)),
       texts((one) => one.memoryType),
       texts((one) => one.sourceSystem),
       texts((one) => one.agentId),
@@ -231,6 +186,7 @@ export class DocumentWrites {
       texts((one) => one.dedupScope),
       encodeTimestamptzArray(documents.map((one) => one.createTime ?? null)),
       encodeTimestamptzArray(documents.map((one) => one.expireTime ?? null)),
+      this.#vectors(documents.map((one) => one.vector)),
     ];
   }
 
@@ -242,47 +198,25 @@ export class DocumentWrites {
   }
 }
 
+/**
+ * Parameters 2 to 14 as rows. The vectors, most of it all, come last: whatever followed them would
+ * make node-postgres copy them into a larger message.
+ */
 const inputColumns =
-  "id, content, embedding, memory_type, source_system, agent_id, workflow_id, repo_id, " +
-  "metadata, content_hash, dedup_scope, created_at, expires_at";
+  "id, content, memory_type, source_system, agent_id, workflow_id, repo_id, metadata, " +
+  "content_hash, dedup_scope, created_at, expires_at, embedding";
 
-/** Parameters 2 to 14 as rows. */
-const input =
-  "unnest($2::text[], $3::text[], $4::vector[], $5::text[], $6::text[], $7::text[], $8::text[], " +
-  "$9::text[], $10::jsonb[], $11::text[], $12::text[], $13::timestamptz[], $14::timestamptz[]) " +
-  `i(${inputColumns})`;
+const input = givenRows(
+  "$2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], " +
+    "$9::jsonb[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::vector[]",
+  inputColumns,
+);
 
 /** Of the same rows what decides about their passages. */
-const vectorsGiven = "unnest($2::text[], $11::text[], $4::vector[]) i(id, content_hash, embedding)";
-
-const existingColumns =
-  "m.id, m.memory_type, m.content_hash, m.dedup_scope, m.embedding is not null as has_vector, " +
-  "(extract(epoch from m.expires_at) * 1000000)::bigint as expires_micros, " +
-  "coalesce(m.expires_at <= now(), false) as expired";
-
-interface ExistingRow {
-  readonly id: string;
-  readonly memory_type: string;
-  readonly content_hash: string;
-  readonly dedup_scope: string;
-  readonly has_vector: boolean;
-  readonly expires_micros: string | null;
-  readonly expired: boolean;
-}
-
-function existingOfRow(row: ExistingRow): ExistingDocument {
-  return {
-    id: row.id,
-    key: contentKey({
-      contentHash: row.content_hash,
-      memoryType: row.memory_type,
-      dedupScope: row.dedup_scope,
-    }),
-    hasVector: row.has_vector,
-    expireTime: row.expires_micros === null ? undefined : BigInt(row.expires_micros),
-    expired: row.expired,
-  };
-}
+const vectorsGiven = givenRows(
+  "$2::text[], $10::text[], $14::vector[]",
+  "id, content_hash, embedding",
+);
 
 /** Notes the outcome of those whose id was written; returns the others. */
 function settle(
@@ -305,15 +239,8 @@ function settle(
  * without ever waiting in a circle.
  */
 function inLockOrder(planned: readonly PlannedDocument[]): PlannedDocument[] {
-  return planned
-    .map((one) => ({ one, key: contentKey(one.document) }))
-    .sort((a, b) => {
-      if (a.key !== b.key) return a.key < b.key ? -1 : 1;
-      return a.one.position - b.one.position;
-    })
-    .map(({ one }) => one);
-}
-
-function distinct(values: readonly string[]): string[] {
-  return [...new Set(values)];
+  return planned.toSorted((a, b) => {
+    if (a.key !== b.key) return a.key < b.key ? -1 : 1;
+    return a.position - b.position;
+  });
 }

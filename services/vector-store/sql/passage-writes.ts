@@ -3,6 +3,7 @@ import type { Queryable } from "../../../shared/postgres/postgres.ts";
 import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
 import type { NewPassage } from "../passage.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { givenRows } from "./given-rows.ts";
 
 /** What was written, and which passages belong to it. */
 export interface PassagesOf {
@@ -16,13 +17,13 @@ export const passagesTable = ({ name }: DocumentTable) => `${name}_passages`;
 /**
  * A CTE for the statement that changes documents: removes the passages of those that take another
  * vector or lose theirs. It costs a look into an index for each, and no statement of its own.
- * `given` is a source of rows `i(id, content_hash, embedding)`.
+ * `given` is a source of rows `i(tenant, id, content_hash, embedding)`.
  */
 export function withoutPassages(table: DocumentTable, given: string): string {
   return `without_passages as (
       delete from ${passagesTable(table)} p
       using ${given}, ${table.name} m
-      where p.tenant = $1 and p.document_id = i.id and m.tenant = $1 and m.id = i.id
+      where p.tenant = i.tenant and p.document_id = i.id and m.tenant = i.tenant and m.id = i.id
         and (i.embedding is not null or m.content_hash <> i.content_hash)
     )`;
 }
@@ -58,13 +59,13 @@ export async function insertPassages(
   await tx.query(
     `insert into ${passagesTable(table)}
       (tenant, document_id, n, range_start, range_end, embedding)
-    select $1, i.id, i.n, i.range_start, i.range_end, ${asStored(table, "i.embedding")}
-    from unnest($2::text[], $3::text[], $4::smallint[], $5::int[], $6::int[], $7::vector[])
-      i(id, content_hash, n, range_start, range_end, embedding)
-      join ${table.name} m on m.tenant = $1 and m.id = i.id and m.content_hash = i.content_hash
+    select i.tenant, i.id, i.n, i.range_start, i.range_end, ${asStored(table, "i.embedding")}
+    from ${passagesGiven}
+      join ${table.name} m
+        on m.tenant = i.tenant and m.id = i.id and m.content_hash = i.content_hash
     where m.embedding is not null
       and not exists (
-        select from ${passagesTable(table)} p where p.tenant = $1 and p.document_id = i.id
+        select from ${passagesTable(table)} p where p.tenant = i.tenant and p.document_id = i.id
       )`,
     [
       tenant,
@@ -80,3 +81,8 @@ export async function insertPassages(
     ],
   );
 }
+
+const passagesGiven = givenRows(
+  "$2::text[], $3::text[], $4::smallint[], $5::int[], $6::int[], $7::vector[]",
+  "id, content_hash, n, range_start, range_end, embedding",
+);

@@ -4,6 +4,7 @@ import type { ListQuery, Selection } from "../store.ts";
 import { documentBytes, documentColumns, isLive } from "./document-row.ts";
 import type { DocumentTable } from "./document-table.ts";
 import { filterSql } from "./filter-sql.ts";
+import { givenRows } from "./given-rows.ts";
 import { SqlParameters, type Statement } from "./parameters.ts";
 
 /** Bytes of one page. */
@@ -131,11 +132,12 @@ export function deleteStatement(
   const { parameters, inTenant } = begin(tenant);
   const which =
     selection.by === "ids"
-      ? ` and m.id = any(${parameters.add(selection.ids)}::text[])`
-      : filtered(selection.by === "filter" ? selection.filter : undefined, parameters);
+      ? `using ${givenRows(`${parameters.add(selection.ids)}::text[]`, "id")}
+  where m.tenant = i.tenant and m.id = i.id`
+      : `where ${inTenant}${filtered(selection.by === "filter" ? selection.filter : undefined, parameters)}`;
   const text = `
 with gone as (
-  delete from ${table.name} m where ${inTenant}${which} returning ${isLive} as live
+  delete from ${table.name} m ${which} returning ${isLive} as live
 )
 select count(*) as count from gone where live`;
   return { text, parameters };

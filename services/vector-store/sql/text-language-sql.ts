@@ -31,17 +31,8 @@ export async function changeTextLanguage(
       [collection],
     );
     if (rows[0] === undefined || rows[0].text_language === language) return false;
-    // What a trigger's argument is cannot be a parameter.
-    const { rows: literals } = await tx.query<{ literal: string }>(
-      "select quote_literal($1::text) as literal",
-      [language],
-    );
-    await tx.query(
-      `create or replace trigger memories_index_text
-        before insert or update of content on ${table}
-        for each row execute function memories_index_text(${literals[0]?.literal})`,
-    );
-    await tx.query(`update ${table} set content = content`);
+    await tx.query("select index_texts($1, $2)", [table, language]);
+    await tx.query(`update ${table} set content = content, lexemes = null`);
     await tx.query(
       `update collections c set text_language = $2 where ${ofPlatform} and c.name = $1`,
       [collection, language],

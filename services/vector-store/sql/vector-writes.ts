@@ -4,6 +4,7 @@ import { encodeVectorArray } from "../../../shared/postgres/vector-codec.ts";
 import type { NewVector, VectorOutcome } from "../document.ts";
 import { isLive } from "./document-row.ts";
 import { asStored, type DocumentTable } from "./document-table.ts";
+import { givenRows } from "./given-rows.ts";
 import { insertPassages, passagesTable } from "./passage-writes.ts";
 
 /**
@@ -21,23 +22,24 @@ export async function writeVectors(
   vectorOid: number,
 ): Promise<VectorOutcome[]> {
   const { rows } = await tx.query<{ id: string; written: boolean }>(
-    `with locked as materialized (
-      select m.id, m.content_hash from ${table.name} m
-      where m.tenant = $1 and m.id = any($2::text[]) and ${isLive}
-      order by m.id for update
+    `with given as materialized (
+      select i.* from ${givenRows("$2::text[], $3::text[], $4::vector[]", "id, content_hash, embedding")}
     ),
-    given as materialized (
-      select * from unnest($2::text[], $3::text[], $4::vector[]) i(id, content_hash, embedding)
+    locked as materialized (
+      select m.id, m.content_hash
+      from given i join ${table.name} m on m.tenant = i.tenant and m.id = i.id
+      where ${isLive}
+      order by m.id for update of m
     ),
     without_passages as (
       delete from ${passagesTable(table)} p
       using given i join locked on locked.id = i.id and locked.content_hash = i.content_hash
-      where p.tenant = $1 and p.document_id = i.id
+      where p.tenant = i.tenant and p.document_id = i.id
     ),
     written as (
       update ${table.name} m set embedding = ${asStored(table, "i.embedding")}, updated_at = now()
       from given i join locked on locked.id = i.id and locked.content_hash = i.content_hash
-      where m.tenant = $1 and m.id = i.id
+      where m.tenant = i.tenant and m.id = i.id
       returning m.id
     )
     select locked.id, written.id is not null as written
