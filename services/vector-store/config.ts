@@ -44,7 +44,7 @@ export const vectorStoreSettings = {
   exactScope: setting(
     "MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE",
     kinds.integer(0, 10_000_000).default(50_000),
-    "Up to so many documents that a search may find it compares every vector, and asks no index; HNSW is asked in spite of it where a filter that no index helps keeps a twentieth of the collection or more",
+    "Up to so many documents that a search may find it compares every vector, and asks no index",
   ),
   knownScopesMb: setting(
     "MAHAVISHNU_VECTOR_STORE_KNOWN_SCOPES_MB",

@@ -25,16 +25,6 @@ describe("the plan of a search", () => {
     expect(planNearest({ ...question, threshold: 0, rows: 10 }, 0).by).toBe("scan");
   });
 
-  test("asks the index for a smaller scope that a scan would read everything for", () => {
-    const costly = { ...question, readsAll: true };
-    expect(planNearest(costly, 10_000)).toMatchObject({ by: "index", candidates: 32 });
-    expect(planNearest(costly, 9_999)).toEqual({ by: "scan", small: true });
-    expect(planNearest({ ...costly, wanted: 256 }, 10_000).by).toBe("index");
-    expect(planNearest({ ...costly, wanted: 600 }, 10_000).by).toBe("scan");
-    expect(planNearest({ ...costly, exact: true }, 10_000)).toEqual({ by: "scan" });
-    expect(planNearest({ ...costly, index: ivfflat }, 10_000).by).toBe("scan");
-  });
-
   test("scans without an index, without a count, and where the truth is wanted", () => {
     expect(planNearest({ ...question, index: undefined }, undefined)).toEqual({ by: "scan" });
     expect(planNearest(question, undefined)).toEqual({ by: "scan" });

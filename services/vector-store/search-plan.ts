@@ -28,11 +28,6 @@ export interface NearestQuestion {
   readonly threshold: number;
   /** Documents of all tenants in the collection, about. */
   readonly rows: number;
-  /**
-   * A scan would read more than the threshold to find the scope: the tenant is larger, and no index
-   * helps its filter. Default false.
-   */
-  readonly readsAll?: boolean;
 }
 
 /** pgvector's own bounds. */
@@ -40,9 +35,6 @@ const largestEfSearch = 1_000;
 
 /** A scope of less than this part of its collection is small. */
 const smallPart = 20;
-
-/** So many vectors a walk over an HNSW index meets before pgvector ends it (`hnsw.max_scan_tuples`). */
-const longestWalk = 20_000;
 
 /** Steps of the number of candidates: each is a statement of its own. */
 const steps = [32, 64, 128, 256, 512, 1_024, 2_048, 4_096];
@@ -61,34 +53,18 @@ export function needsScope({ index, exact, rows, threshold }: NearestQuestion): 
  * A scan is exact and reads the scope in order; an index walks over all tenants' vectors and drops
  * what is outside of the scope. Up to the threshold the scan is the quicker one, or nearly so. A
  * large scope that is a tiny part of its collection is scanned after all when the walk brings too
- * few: pgvector ends it after 20,000 vectors.
+ * few: pgvector ends it after 20,000 vectors (`hnsw.max_scan_tuples`).
  *
  * `scope` is how many documents are in it, or any number above the threshold where there are more;
  * undefined where they were not counted.
  */
 export function planNearest(question: NearestQuestion, scope: number | undefined): NearestPlan {
-  const { index, wanted, threshold } = question;
+  const { index, wanted, threshold, rows } = question;
   if (index === undefined || scope === undefined || !needsScope(question)) return { by: "scan" };
+  if (scope <= threshold) return { by: "scan", small: scope * smallPart < rows };
   const candidates = stepOf(wanted);
-  const small = scope * smallPart < question.rows;
-  if (scope <= threshold && !walkSuffices(question, scope, candidates))
-    return { by: "scan", small };
   if (candidates === undefined) return { by: "scan" };
   return { by: "index", kind: index.kind, candidates, effort: effortOf(index, candidates) };
-}
-
-/**
- * Whether the index finds in a scope below the threshold what a scan would, for a part of what that
- * reads: measured for HNSW and scopes of a twentieth of their collection or more. The walk must
- * be expected to meet twice the candidates.
- */
-function walkSuffices(
-  { index, readsAll = false, rows }: NearestQuestion,
-  scope: number,
-  candidates: number | undefined,
-): boolean {
-  if (!readsAll || index?.kind !== "hnsw" || candidates === undefined) return false;
-  return scope * smallPart >= rows && scope * longestWalk >= 2 * candidates * rows;
 }
 
 /**

@@ -193,10 +193,7 @@ async function recalls(): Promise<void> {
       if (hits.length < truth.length) short += 1;
     }
     const what = percent === 100 ? "no filter" : `filter of ${percent} %`;
-    const scope = (rows * percent) / 100;
-    // The filter has no index: for a twentieth of a large tenant, or more, HNSW is asked.
-    const asked = args.index === "hnsw" && rows > threshold && scope * 20 >= rows;
-    const exact = scope <= threshold && !asked;
+    const exact = (rows * percent) / 100 <= threshold;
     figures.push(
       {
         what: `${what}, recall`,

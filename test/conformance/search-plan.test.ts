@@ -38,12 +38,6 @@ const ofRepo = (...values: string[]): Filter => ({
   condition: { on: "text", field: "repo_id", test: { kind: "one_of", values } },
 });
 
-/** No index helps to find these. */
-const marked = (key: string): Filter => ({
-  node: "condition",
-  condition: { on: "metadata", path: [key], test: { kind: "equals", value: true } },
-});
-
 /** Whether a statement asks the index. */
 const asksIndex = (text: string) => text.includes("approximate as materialized");
 
@@ -91,8 +85,6 @@ describeEachStore("search planner", (_, database) => {
             vector: [...vectors.next()],
             // Half of them, about; one in fifty; the others.
             repoId: i % 50 === 0 ? "rare" : i % 2 === 0 ? "half" : "rest",
-            // 166 of the large tenant's; 40 of them.
-            metadata: JSON.stringify({ twelfth: i % 12 === 1, fiftieth: i % 50 === 1 }),
           }),
         );
         for (let from = 0; from < size; from += 500) {
@@ -176,24 +168,6 @@ describeEachStore("search planner", (_, database) => {
         }
         expect(found / (20 * queries.length)).toBeGreaterThanOrEqual(0.97);
       }
-    });
-
-    test("a smaller scope that a scan would read everything for is asked of HNSW too", async () => {
-      let found = 0;
-      for (const vector of queries) {
-        const filter = marked("twelfth");
-        const truth = await search("large", vector, { filter, exact: true });
-        searches.length = 0;
-        const hits = await search("large", vector, { filter });
-        expect(asksIndex(searches[0] ?? "")).toBe(order.kind === "hnsw");
-        expect(hits).toHaveLength(20);
-        const ids = new Set(hits.map((one) => one.document.id));
-        found += truth.filter((one) => ids.has(one.document.id)).length;
-        searches.length = 0;
-        expect(await search("large", vector, { filter: marked("fiftieth") })).toHaveLength(20);
-        expect(asksIndex(searches[0] ?? "")).toBe(false);
-      }
-      expect(found / (20 * queries.length)).toBeGreaterThanOrEqual(0.97);
     });
 
     test("the index is really used, and really not used", async () => {

@@ -7,7 +7,6 @@ import { ScopeSizes } from "../scope-sizes.ts";
 import { type Hit, hybridCandidates, type SearchQuery } from "../search.ts";
 import { type NearestPlan, needsScope, planNearest } from "../search-plan.ts";
 import type { StoredCollection } from "./collection-row.ts";
-import { indexHelps } from "./filter-sql.ts";
 import { type HasPassages, type HitRow, hitOfRow } from "./hit-row.ts";
 import { hasPassagesStatement } from "./passage-search-sql.ts";
 import { sizeStatement } from "./read-sql.ts";
@@ -157,8 +156,7 @@ export class DocumentSearch implements AsyncDisposable {
     // A filter only makes the scope smaller.
     const scope =
       query.filter === undefined || all <= this.#exactScope ? all : await sizeOf(query.filter);
-    const readsAll = all > this.#exactScope && !indexHelps(query.filter);
-    return planNearest({ ...question, readsAll }, scope);
+    return planNearest(question, scope);
   }
 }
 

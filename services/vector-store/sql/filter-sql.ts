@@ -30,27 +30,6 @@ const timeColumns: Readonly<Record<TimeField, string>> = {
 const operators: Readonly<Record<Comparison, string>> = { gt: ">", gte: ">=", lt: "<", lte: "<=" };
 
 /**
- * Whether an index may find what fulfils a filter; false only where none can, and every document of
- * the tenant has to be read. There are none for metadata, update times and vectors' presence.
- */
-export function indexHelps(filter: Filter | undefined): boolean {
-  switch (filter?.node) {
-    case undefined:
-      return true;
-    case "all":
-    case "any":
-      return filter.filters.some(indexHelps);
-    case "not":
-      return indexHelps(filter.filter);
-    case "condition": {
-      const { condition } = filter;
-      if (condition.on === "time") return condition.field !== "update_time";
-      return condition.on === "text";
-    }
-  }
-}
-
-/**
  * A filter as a SQL condition on the table alias `m`. Every value becomes a parameter; only
  * column names and operators of the tables above become text. A condition on an absent value is
  * null, which `where`, `and` and `or` take for false; `not` asks for it with `is not true`. So no
