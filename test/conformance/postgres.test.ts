@@ -3,9 +3,12 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { DependencyUnavailableError, DomainError } from "../../shared/errors.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import {
+  decodeTid,
   encodeBoolArray,
   encodeJsonbArray,
+  encodeRealArray,
   encodeTextArray,
+  encodeTidArray,
   encodeTimestamptzArray,
 } from "../../shared/postgres/array-codec.ts";
 import { Postgres } from "../../shared/postgres/postgres.ts";
@@ -419,6 +422,16 @@ describeEachStore("binary parameters", (_kind, database) => {
   test("carry flags, and nothing", async () => {
     expect(await read(encodeBoolArray([true, false, null]), "bool")).toEqual([true, false, null]);
     expect(await read(encodeTextArray([]), "text")).toEqual([]);
+  });
+
+  test("carry numbers of single precision, and places of rows", async () => {
+    const numbers = [0.1, -2.5e-30, null, 0];
+    const rounded = numbers.map((one) => one && Math.fround(one));
+    const told = (await read(encodeRealArray(numbers), "real")) as (number | null)[];
+    expect(told.map((one) => one && Math.fround(one))).toEqual(rounded);
+    const places = ["(0,1)", "(4294967294,65535)", "(70000,17)"];
+    expect(await read(encodeTidArray(places.map(decodeTid)), "tid")).toEqual(places);
+    expect(() => decodeTid("(1)")).toThrow(RangeError);
   });
 
   test("carry vectors, one and many", async () => {

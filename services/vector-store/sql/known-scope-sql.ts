@@ -163,20 +163,20 @@ select ${columns} from ${table.name} m
 where ${inTenant} and ${from} ${most}`;
     return { text, parameters };
   }
-  // What has changed is found first, in no order, and then looked up one by one, fenced by `offset 0`:
-  // whatever the planner makes of how many there are, it never reads the tenant for them.
+  // What has changed is found first, in no order, and then read where it is: no estimate of how many
+  // there are, or of how large the tenant is, makes the planner read the tenant for them.
   const snapshot = `${parameters.add(since)}::pg_snapshot`;
   const text = `
 with changed as materialized (
-  select m.id from ${table.name} m
+  select m.id, m.ctid as place from ${table.name} m
   where ${inTenant} and ${recent(snapshot)} and ${unseen(snapshot)}
 ),
 next as materialized (
-  select m.id from changed m where ${from} ${most}
+  select m.place from changed m where ${from} ${most}
 )
 select ${columns} from next cross join lateral (
   select m.ctid, m.id, m.embedding, m.lexemes, m.lexeme_count from ${table.name} m
-  where ${inTenant} and m.id = next.id offset 0
+  where m.ctid = next.place offset 0
 ) m
 order by m.id`;
   return { text, parameters };
