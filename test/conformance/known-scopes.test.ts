@@ -177,6 +177,21 @@ describeEachStore("scopes that are remembered", (kind, database) => {
     expect((await search(vectorOf(4), { limit: 30 })).ids.length).toBeGreaterThan(5);
   });
 
+  test("of hits that are too large together those that fit are told, with vectors where asked", async () => {
+    await remember();
+    const one = (await hits({ mode: "vector", vector: vectorOf(3) }))[0]?.bytes ?? 0;
+    for (const [maxBytes, count] of [
+      [1, 1],
+      [3 * one + (one >> 1), 3],
+    ] as const) {
+      const found = await search(vectorOf(3), { maxBytes, limit: 8 });
+      expect(found).toMatchObject({ remembered: true, ids: { length: count } });
+    }
+    const found = await search(vectorOf(3), { includeVectors: true, minScore: 0.09 });
+    expect(found.remembered).toBe(true);
+    expect(found.ids.length).toBeGreaterThan(0);
+  });
+
   /** Whether the last search was ranked from what is remembered, and its hits alone were read. */
   const unchanged = () => fromMemory() && !asked.some((text) => /changes as mat/.test(text));
 
