@@ -161,42 +161,58 @@ export class KnownVectors {
   }
 
   #best(query: Query, most: number, bounds: Bounds): NearestCandidates {
-    const { rows, beyond } = this.#candidates(most, bounds);
-    this.#place(query);
-    const all = rows.map((row) => this.#closeness(row, query));
-    if (all.length <= most) {
-      return { ids: rows.map((row) => this.#ids[row] as string), closeness: all, beyond };
-    }
-    const least = kthLargest(Float64Array.from(all), most);
+    const { rows, closeness, beyond } = this.#candidates(query, most, bounds);
+    const least = rows.length > most ? kthLargest(closeness, most) : nothingBeyond;
     const ids: string[] = [];
-    const closeness: number[] = [];
+    const best: number[] = [];
     let missed = beyond;
     for (const [i, row] of rows.entries()) {
-      const one = all[i] as number;
+      const one = closeness[i] as number;
       if (one >= least) {
         ids.push(this.#ids[row] as string);
-        closeness.push(one);
+        best.push(one);
       } else if (one > missed) missed = one;
     }
-    return { ids, closeness, beyond: missed };
+    return { ids, closeness: best, beyond: missed };
   }
 
-  /** Rows that may be among the nearest, and what no other one is above. */
-  #candidates(
-    most: number,
-    { lower, upper }: Bounds,
+  /** Rows that may be among the nearest, how near they are, and what no other one is above. */
+  #candidates(query: Query, most: number, { lower, upper }: Bounds): RowCandidates {
+    this.#place(query);
+    const least = this.size > most ? lower.reachedBy(most) : nothingBeyond;
+    const first = this.#reaching(least, upper);
+    if (first.rows.length <= most) return { ...first, closeness: this.#all(first.rows, query) };
+    // Those that may be the nearest tell how near the others have to be.
+    const high = kthLargest(
+      Float64Array.from(first.rows, (row) => upper[row] as number),
+      most,
+    );
+    const likely = this.#all(
+      first.rows.filter((row) => (upper[row] as number) >= high),
+      query,
+    );
+    const left = this.#reaching(kthLargest(likely, most), upper);
+    return { ...left, closeness: this.#all(left.rows, query) };
+  }
+
+  /** Rows whose bound is at least so high, and the highest bound of the others. */
+  #reaching(
+    least: number,
+    upper: Float32Array,
   ): { readonly rows: number[]; readonly beyond: number } {
-    const count = this.size;
-    if (count <= most) return { rows: [...this.#ids.keys()], beyond: nothingBeyond };
-    const least = lower.reachedBy(most);
     const rows: number[] = [];
     let beyond = nothingBeyond;
-    for (let row = 0; row < count; row++) {
+    for (let row = 0; row < this.size; row++) {
       const best = upper[row] as number;
       if (best >= least) rows.push(row);
       else if (best > beyond) beyond = best;
     }
     return { rows, beyond };
+  }
+
+  /** How near each of these is to the query that is placed. */
+  #all(rows: readonly number[], query: Query): Float64Array {
+    return Float64Array.from(rows, (row) => this.#closeness(row, query));
   }
 
   /** Bounds of the closeness of every row to each of so many queries. */
@@ -301,6 +317,12 @@ const bytesBesideRow = 200;
 
 /** More than rounding to single precision changes a similarity and a bound of it by. */
 const singlePrecision = 2 ** -22;
+
+interface RowCandidates {
+  readonly rows: readonly number[];
+  readonly closeness: Float64Array;
+  readonly beyond: number;
+}
 
 interface Bounds {
   /** Of all rows together. */
