@@ -1,13 +1,23 @@
 import { wasmPageBytes } from "../../shared/web-assembly.ts";
 import { type DotProduct, dotProduct } from "./dot-product.ts";
 import { kthLargest } from "./kth-largest.ts";
+import { lengthOf, type RoundedQuery, roundedQuery } from "./rounded-query.ts";
 import { Threshold } from "./threshold.ts";
 
 /** Rows that are compared by one call, and that room is made for at once. */
 const blockRows = 1_024;
 
+/**
+ * Vectors of one model lie to one side more often than not: what they have in common is told apart,
+ * and what is left takes smaller steps. So many rows tell what that is.
+ */
+const rowsOfCentre = 512;
+
 /** Steps of a component that is rounded to 8 bits, on each side of 0. */
 const mostSteps = 127;
+
+/** Of what is no number but 0: there is no step of 0. */
+const leastStep = 1e-300;
 
 /** Queries that are compared by one pass over all rows. */
 export const queriesAtOnce = 4;
@@ -38,7 +48,7 @@ export const comparedError = (dimension: number) => dimension * 2 ** -23 + 1e-6;
 
 /**
  * Vectors of one dimension in memory, for cosine similarity: each as it is, and beside it, scaled to
- * length 1, with components of 8 bits. Comparing by these is quick, and how far it can be from the
+ * length 1, how far it is from the mean of the first ones, with components of 8 bits. Comparing by these is quick, and how far it can be from the
  * truth is known, vector by vector: the length of what the rounding took away bounds what it can make
  * of any product (Cauchy-Schwarz), and so does the largest error of a component, where the query has
  * few of them. What may be among the nearest is then compared in full, in double precision.
@@ -60,11 +70,15 @@ export class KnownVectors {
   #steps = new Float64Array(0);
   /** How far those are from the vector. */
   #errors = new Float64Array(0);
+  /** What rows are rounded beside: nothing, and once there are enough of them their mean. */
+  #centre: Float64Array;
+  #isCentred = false;
   /** The least and the most that each row's closeness can be; of the queries of one pass. */
   #bounds: readonly Bounds[] = boundsOf(0);
 
   constructor(dimension: number) {
     this.dimension = dimension;
+    this.#centre = new Float64Array(dimension);
     this.#length = Math.ceil(dimension / 16) * 16;
     this.#kernel = dotProduct();
     this.#query = queriesAtOnce * 2 * this.#length;
@@ -95,23 +109,49 @@ export class KnownVectors {
     }
     const row = this.#rows.get(id) ?? this.size;
     if (row >= this.#steps.length) this.#grow();
+    this.#planes(row).full.set(values);
+    this.#lengths[row] = length;
+    this.#round(row);
+    this.#ids[row] = id;
+    this.#rows.set(id, row);
+    if (!this.#isCentred && this.size === rowsOfCentre) this.#findCentre();
+  }
+
+  /** Makes the 8 bits of a row: of what it is, at length 1, beside the centre. */
+  #round(row: number): void {
     const { full, coarse } = this.#planes(row);
-    full.set(values);
+    const centre = this.#centre;
+    const length = this.#lengths[row] as number;
     let largest = 0;
-    for (const value of values) largest = Math.max(largest, Math.abs(value));
-    const step = largest / length / mostSteps;
+    for (let i = 0; i < this.dimension; i++) {
+      const value = (full[i] as number) / length - (centre[i] as number);
+      largest = Math.max(largest, Math.abs(value));
+    }
+    const step = Math.max(largest / mostSteps, leastStep);
     let error = 0;
-    for (let i = 0; i < values.length; i++) {
-      const value = (values[i] as number) / length;
+    for (let i = 0; i < this.dimension; i++) {
+      const value = (full[i] as number) / length - (centre[i] as number);
       const steps = Math.round(value / step);
       coarse[i] = steps;
       error += (value - step * steps) ** 2;
     }
-    this.#lengths[row] = length;
     this.#steps[row] = step;
     this.#errors[row] = Math.sqrt(error);
-    this.#ids[row] = id;
-    this.#rows.set(id, row);
+  }
+
+  /** Takes the mean of the rows that there are for the centre, and makes their 8 bits anew. */
+  #findCentre(): void {
+    const centre = new Float64Array(this.dimension);
+    for (let row = 0; row < this.size; row++) {
+      const { full } = this.#planes(row);
+      const length = this.#lengths[row] as number;
+      for (let i = 0; i < centre.length; i++) {
+        centre[i] = (centre[i] as number) + (full[i] as number) / length / this.size;
+      }
+    }
+    this.#centre = centre;
+    this.#isCentred = true;
+    for (let row = 0; row < this.size; row++) this.#round(row);
   }
 
   delete(id: string): void {
@@ -137,7 +177,7 @@ export class KnownVectors {
    * answered in less time than one after the other.
    */
   nearest(questions: readonly NearestQuestion[]): NearestCandidates[] {
-    const queries = questions.map(({ vector }) => queryOf(vector, this.#length));
+    const queries = questions.map(({ vector }) => roundedQuery(vector, this.#length, this.#centre));
     const answers: NearestCandidates[] = [];
     for (let from = 0; from < queries.length; from += queriesAtOnce) {
       const group = queries.slice(from, from + queriesAtOnce);
@@ -152,7 +192,7 @@ export class KnownVectors {
 
   /** Of each of these; undefined where there is no such vector. */
   closeness(vector: ArrayLike<number>, ids: readonly string[]): (number | undefined)[] {
-    const query = queryOf(vector, this.#length);
+    const query = roundedQuery(vector, this.#length, this.#centre);
     this.#place(query);
     return ids.map((id) => {
       const row = this.#rows.get(id);
@@ -160,7 +200,7 @@ export class KnownVectors {
     });
   }
 
-  #best(query: Query, most: number, bounds: Bounds): NearestCandidates {
+  #best(query: RoundedQuery, most: number, bounds: Bounds): NearestCandidates {
     const { rows, closeness, beyond } = this.#candidates(query, most, bounds);
     const least = rows.length > most ? kthLargest(closeness, most) : nothingBeyond;
     const ids: string[] = [];
@@ -177,7 +217,7 @@ export class KnownVectors {
   }
 
   /** Rows that may be among the nearest, how near they are, and what no other one is above. */
-  #candidates(query: Query, most: number, { lower, upper }: Bounds): RowCandidates {
+  #candidates(query: RoundedQuery, most: number, { lower, upper }: Bounds): RowCandidates {
     this.#place(query);
     const least = this.size > most ? lower.reachedBy(most) : nothingBeyond;
     const first = this.#reaching(least, upper);
@@ -211,19 +251,19 @@ export class KnownVectors {
   }
 
   /** How near each of these is to the query that is placed. */
-  #all(rows: readonly number[], query: Query): Float64Array {
+  #all(rows: readonly number[], query: RoundedQuery): Float64Array {
     return Float64Array.from(rows, (row) => this.#closeness(row, query));
   }
 
   /** Bounds of the closeness of every row to each of so many queries. */
-  #compare(queries: readonly Query[]): void {
+  #compare(queries: readonly RoundedQuery[]): void {
     // Four take as long as two and a half one by one.
     if (queries.length < 3) {
       for (const [i, query] of queries.entries()) this.#pass([query], this.#bounds.slice(i));
     } else this.#pass(queries, this.#bounds);
   }
 
-  #pass(queries: readonly Query[], bounds: readonly Bounds[]): void {
+  #pass(queries: readonly RoundedQuery[], bounds: readonly Bounds[]): void {
     const { memory, dots, dotsOfFour } = this.#kernel;
     const places = queries.length === 1 ? 1 : queriesAtOnce;
     const multiply = places === 1 ? dots : dotsOfFour;
@@ -244,7 +284,7 @@ export class KnownVectors {
   }
 
   #bound(
-    { step: queryStep, sum, error: queryError }: Query,
+    { step: queryStep, sum, error: queryError, ofCentre }: RoundedQuery,
     products: Int32Array,
     at: number,
     places: number,
@@ -261,21 +301,22 @@ export class KnownVectors {
       const row = from + i;
       const step = steps[row] as number;
       const error = errors[row] as number;
-      const similarity = (products[places * i + at] as number) * step * queryStep;
-      const bound = Math.min(error, step * ofStep) + queryError * (1 + error) + singlePrecision;
+      const similarity = ofCentre + (products[places * i + at] as number) * step * queryStep;
+      // What is rounded is at most 2 long: a vector of length 1 from a mean of such.
+      const bound = Math.min(error, step * ofStep) + queryError * (2 + error) + singlePrecision;
       lower.add(Math.max(-1, similarity - bound));
       upper[row] = similarity + bound;
     }
   }
 
-  #closeness(row: number, { length }: Query): number {
+  #closeness(row: number, { length }: RoundedQuery): number {
     const product = this.#kernel.product(this.#fullAt(row), this.#query, this.#length);
     const similarity = product / ((this.#lengths[row] as number) * length);
     return Math.fround(Math.max(-1, Math.min(1, similarity)));
   }
 
   /** Puts a query where rows are compared with it in full. */
-  #place({ values }: Query): void {
+  #place({ values }: RoundedQuery): void {
     new Float64Array(this.#kernel.memory.buffer, this.#query, this.#length).set(values);
   }
 
@@ -338,46 +379,8 @@ function boundsOf(rows: number): readonly Bounds[] {
   }));
 }
 
-interface Query {
-  readonly values: Float32Array;
-  readonly length: number;
-  /** Components of 16 bits, scaled to length 1 and padded, and what one step of them is. */
-  readonly steps: Int16Array;
-  readonly step: number;
-  /** Of its components, scaled to length 1, without their signs. */
-  readonly sum: number;
-  /** How long what the rounding took away is. */
-  readonly error: number;
-}
-
-function queryOf(vector: ArrayLike<number>, padded: number): Query {
-  const values = Float32Array.from(vector);
-  const length = lengthOf(values);
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  // So that no sum of products with 8 bits passes 32 bits.
-  const step = largest / length / Math.min(32_767, Math.floor((2 ** 24 - 1) / padded));
-  const steps = new Int16Array(padded);
-  let error = 0;
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = (values[i] as number) / length;
-    sum += Math.abs(value);
-    const rounded = Math.round(value / step);
-    steps[i] = rounded;
-    error += (value - step * rounded) ** 2;
-  }
-  return { values, length, steps, step, sum, error: Math.sqrt(error) };
-}
-
 function longer(values: Float64Array, length: number): Float64Array<ArrayBuffer> {
   const copy = new Float64Array(length);
   copy.set(values);
   return copy;
-}
-
-function lengthOf(vector: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < vector.length; i++) sum += (vector[i] as number) ** 2;
-  return Math.sqrt(sum);
 }
