@@ -8,7 +8,8 @@
  * else on the embedded one, with the built-in embedding model. Every text is new to the caches of
  * vectors. Alone, a source is asked by its own RPC with the query's vector given: for as many hits
  * as the caller of UnifiedSearch wants, and for as many as UnifiedSearch asks it for. UnifiedSearch
- * embeds the query and merges besides.
+ * embeds the query and merges besides. Through UnifiedSearch, with the other source left out, either
+ * is asked from text to results, as by a caller who has one source.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
@@ -143,21 +144,31 @@ async function embedded(text: string) {
 }
 
 /** How many hits each source gave: as many as it was asked for, where it has them. */
-async function unified(): Promise<readonly number[]> {
+async function unified(sources: readonly Source[] = []): Promise<readonly number[]> {
   const { results, sourceReports } = await memory.unifiedSearch(
-    { query: question(), limit },
+    { query: question(), limit, sources: [...sources] },
     { timeoutMs },
   );
-  const whole = sourceReports.every(({ status }) => status === SourceStatus.OK);
+  const whole = sourceReports.every(
+    ({ source, status }) =>
+      status ===
+      (sources.length === 0 || sources.includes(source) ? SourceStatus.OK : SourceStatus.SKIPPED),
+  );
   if (!whole || results.length === 0) throw new Error("a source did not answer");
   return sourceReports.map(({ resultCount }) => resultCount);
 }
 
 let [storeHits = limit, bridgeHits = limit] = [limit, limit];
-const times = { store: [], bridge: [], storeAsked: [], bridgeAsked: [], unified: [] } as Record<
-  string,
-  number[]
->;
+const sidesOfRound = [
+  "store",
+  "bridge",
+  "storeAsked",
+  "bridgeAsked",
+  "onlyStore",
+  "onlyBridge",
+  "unified",
+];
+const times: Record<string, number[]> = Object.fromEntries(sidesOfRound.map((side) => [side, []]));
 async function round(keep: boolean): Promise<void> {
   const text = question();
   const given = await embedded(text);
@@ -170,6 +181,8 @@ async function round(keep: boolean): Promise<void> {
     bridge: () => reflections(limit),
     storeAsked: () => store(storeHits),
     bridgeAsked: () => reflections(bridgeHits),
+    onlyStore: () => unified([Source.POSTGRESQL]),
+    onlyBridge: () => unified([Source.SESSION_BUDDY]),
     unified: async () => {
       [storeHits = limit, bridgeHits = limit] = await unified();
     },
@@ -242,6 +255,7 @@ for (let n = 0; n < 100 && open.length < 50; n++) {
 const p50 = (side: string) => quantile(times[side] ?? [], 0.5);
 const slower = Math.max(p50("store"), p50("bridge"));
 const slowerAsked = Math.max(p50("storeAsked"), p50("bridgeAsked"));
+const slowerThrough = Math.max(p50("onlyStore"), p50("onlyBridge"));
 const figures = {
   store: bench.store,
   memories,
@@ -255,6 +269,8 @@ const figures = {
   unified: { p50: p50("unified"), p99: quantile(times["unified"] ?? [], 0.99) },
   timesTheSlower: p50("unified") / slower,
   timesTheSlowerAsAsked: p50("unified") / slowerAsked,
+  ofOneSource: { vectorStore: p50("onlyStore"), bridge: p50("onlyBridge") },
+  timesOneSource: p50("unified") / slowerThrough,
   loaded: { callers, p50: quantile(loaded, 0.5), p99: quantile(loaded, 0.99) },
   processorMsOfAQuestion: Object.fromEntries(processor),
   deadBridge: {
@@ -278,6 +294,9 @@ else {
   row(`vector store as it is asked, ${storeHits} hits, p50`, ms(p50("storeAsked")));
   row(`bridge as it is asked, ${bridgeHits} hits, p50`, ms(p50("bridgeAsked")));
   row("UnifiedSearch, p50 / p99", `${ms(figures.unified.p50)} / ${ms(figures.unified.p99)}`);
+  row("UnifiedSearch of the vector store alone, p50", ms(p50("onlyStore")));
+  row("UnifiedSearch of the bridge alone, p50", ms(p50("onlyBridge")));
+  row("times the slower of these two", figures.timesOneSource.toFixed(2));
   row("times the slower of both", figures.timesTheSlower.toFixed(2));
   row("times the slower of both as asked", figures.timesTheSlowerAsAsked.toFixed(2));
   row(`${callers} callers, p50 / p99`, `${ms(figures.loaded.p50)} / ${ms(figures.loaded.p99)}`);
