@@ -96,7 +96,9 @@ export async function runIngestion(target: Target, options: RunOptions): Promise
       reporter.onEvent(event);
     }
   } catch (error) {
-    if (!leaving.signal.aborted) throw error;
+    // Who has cancelled before anything began does not want it tried again.
+    const cancelled = wanted && id === undefined;
+    if (!leaving.signal.aborted && !cancelled) throw error;
     leave(reporter, id, asked);
     return { kind: "left" };
   }

@@ -28,8 +28,8 @@ export const chunkingRevision = 4;
  * earlier one word for word is left out: the file's first passage stands for both.
  */
 export async function chunkText(text: string, options: SplitOptions): Promise<Chunk[]> {
-  const { family, signal } = options;
-  const definitions = await definitionsIn(text, family, new Pace(signal));
+  const { family } = options;
+  const definitions = await definitionsIn(text, family, new Pace());
   const spans =
     definitions === undefined
       ? await splitText(text, options)

@@ -41,7 +41,7 @@ class CodeSplitter {
   constructor(text: string, options: SplitOptions) {
     this.#text = text;
     this.#options = options;
-    this.#pace = new Pace(options.signal);
+    this.#pace = new Pace();
   }
 
   async split(range: Span, definitions: readonly Definition[]): Promise<void> {

@@ -57,4 +57,15 @@ describe("DocumentSplitter", () => {
     await expect(waiting).rejects.toThrow("stop");
     expect(await other).toHaveLength(1);
   }, 60_000);
+
+  it("does not wait for another one's turn once it is told to stop", async () => {
+    const splitter = new DocumentSplitter(threads, { threads: 1, limitMs: 60_000 });
+    const [stop, stopOther] = [new AbortController(), new AbortController()];
+    const slow = splitter.split(orderOf(endless()), stopOther.signal);
+    const waiting = splitter.split(orderOf("# A\n"), stop.signal);
+    stop.abort(new Error("stop"));
+    await expect(waiting).rejects.toThrow("stop");
+    stopOther.abort(new Error("the other"));
+    await expect(slow).rejects.toThrow("the other");
+  }, 60_000);
 });

@@ -26,7 +26,7 @@ export class DocumentSplitter {
 
   /** Rejects where the thread is lost, since the text takes too long or too much memory. */
   split(order: SplitOrder, signal: AbortSignal): Promise<readonly PlannedChunk[]> {
-    return this.#inTurn(async () => {
+    const split = this.#inTurn(async () => {
       signal.throwIfAborted();
       const thread = this.#threads.take();
       try {
@@ -36,5 +36,7 @@ export class DocumentSplitter {
         this.#threads.giveBack(thread);
       }
     });
+    // Whoever leaves does not wait for a turn either.
+    return untilAborted(split, signal);
   }
 }

@@ -63,6 +63,11 @@ describe("findSecret", () => {
     ["a public key", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"],
     ["the frame of a key", "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----"],
     ["what looks for a key", 'if (text.startsWith("-----BEGIN PRIVATE KEY-----")) return true;'],
+    [
+      "a variable in an address of git",
+      'git config --global url."https://$${"{GITHUB_TOKEN}"}:x-oauth-basic@github.com/".insteadOf "https://github.com/"',
+    ],
+    ["a short variable there", "https://$GITHUB_TOKEN:x-oauth-basic@github.com/owner/name"],
     ["a hash", "sha256-9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
   ])("takes %s for harmless", (_, text) => {
     expect(findSecret(within(text))).toBeUndefined();

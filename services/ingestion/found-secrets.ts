@@ -41,6 +41,9 @@ interface Rule {
   ): { file?(source: { readonly content: string; readonly filePath: string }): unknown };
 }
 
+/** Neither that of a package nor of npm's settings, in which a rule looks for addresses, too. */
+const anyPath = "text";
+
 /** What the rules have found in the text that they look at. */
 let found: (Hit & { readonly end: number })[] = [];
 
@@ -61,10 +64,14 @@ const scanners = (rules as readonly Rule[]).flatMap((rule) => {
 /** The first token or private key of a text that looks like a real one and is not marked as harmless. */
 export function findSecret(text: string): FoundSecret | undefined {
   let first: Hit | undefined;
+  // One line may hold many: each is looked at once.
+  const harmless = new Map<number, boolean>();
   for (const hit of hitsIn(text)) {
-    if ((first === undefined || hit.start < first.start) && !isMarkedHarmless(text, hit.start)) {
-      first = hit;
-    }
+    if (first !== undefined && hit.start >= first.start) continue;
+    const line = text.lastIndexOf("\n", hit.start - 1) + 1;
+    const isHarmless = harmless.get(line) ?? isMarkedHarmless(text, line);
+    harmless.set(line, isHarmless);
+    if (!isHarmless) first = hit;
   }
   return first === undefined ? undefined : { line: lineAt(text, first.start), kind: first.kind };
 }
@@ -76,7 +83,7 @@ function* hitsIn(text: string): Generator<Hit> {
   }
   yield* awsPairsIn(text);
   found = [];
-  for (const scanner of scanners) scanner.file?.({ content: text, filePath: "" });
+  for (const scanner of scanners) scanner.file?.({ content: text, filePath: anyPath });
   for (const { start, end, kind } of found) {
     const isReal =
       kind === "aws token" ? isAwsSecret(text, start) : isToken(text.slice(start, end));
@@ -145,9 +152,8 @@ const harmlessLine =
   /gitleaks:allow|trufflehog:ignore|pragma: ?allowlist secret|secretlint-disable-line/i;
 const harmlessNext = /pragma: ?allowlist nextline secret|secretlint-disable-next-line/i;
 
-function isMarkedHarmless(text: string, at: number): boolean {
-  const start = text.lastIndexOf("\n", at - 1) + 1;
-  const end = text.indexOf("\n", at);
+function isMarkedHarmless(text: string, start: number): boolean {
+  const end = text.indexOf("\n", start);
   if (harmlessLine.test(text.slice(start, end === -1 ? text.length : end))) return true;
   if (start === 0) return false;
   return harmlessNext.test(text.slice(text.lastIndexOf("\n", start - 2) + 1, start - 1));

@@ -6,11 +6,6 @@ const turnMs = 15;
 /** Lets others work from time to time. */
 export class Pace {
   #since = performance.now();
-  readonly #signal: AbortSignal | undefined;
-
-  constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
-  }
 
   due(): boolean {
     return performance.now() - this.#since > turnMs;
@@ -19,7 +14,6 @@ export class Pace {
   async step(): Promise<void> {
     if (!this.due()) return;
     await nextTurn();
-    this.#signal?.throwIfAborted();
     this.#since = performance.now();
   }
 }

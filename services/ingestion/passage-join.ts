@@ -6,6 +6,9 @@ export type Placed = Pick<Passage, "content" | "startLine" | "startColumn" | "en
 /** How many blank lines may stand between two passages that follow each other. */
 const maxBlankLines = 10;
 
+/** How many blanks may stand between two that follow each other on one line. */
+const maxBlanks = 1_000;
+
 /** The one that begins first, first. */
 export function inOrder<T extends Placed>(a: T, b: T): [T, T] {
   const isFirst =
@@ -19,7 +22,9 @@ export function inOrder<T extends Placed>(a: T, b: T): [T, T] {
  */
 export function touch(first: Placed, second: Placed, follows: boolean | undefined): boolean {
   const lines = second.startLine - first.endLine;
-  if (lines < 0 || gapOf(first, second) <= 0) return true;
+  const gap = gapOf(first, second);
+  if (lines < 0 || gap <= 0) return true;
+  if (lines === 0 && gap > (follows ? maxBlanks : 1)) return false;
   if (follows === undefined) return lines <= 1;
   // Blank lines belong to no passage: between two that follow each other there is nothing else.
   return follows && lines <= maxBlankLines + 1;

@@ -82,7 +82,9 @@ function partsOf(hit: Passage, most: number): Passage[] {
       contentHash: contentHash(text),
       startLine: line,
       startColumn:
-        at - (content.lastIndexOf("\n", at - 1) + 1) + (line === startLine ? startColumn : 0),
+        at === 0
+          ? startColumn
+          : at - (content.lastIndexOf("\n", at - 1) + 1) + (line === startLine ? startColumn : 0),
       endLine: startLine === 0 ? hit.endLine : line + lineBreaks(text),
       ...placeIn(index, number, number === ends.length - 1),
     };

@@ -18,7 +18,6 @@ export interface SplitOptions {
   readonly chunkSize: number;
   /** Tokens that a piece repeats of the one before, at most; whole parts only. */
   readonly chunkOverlap: number;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Longer texts are cut first, so that no single step holds the event loop for long. */
@@ -35,7 +34,7 @@ export async function splitText(
   options: SplitOptions,
   range: Span = { start: 0, end: text.length },
 ): Promise<Span[]> {
-  const pace = new Pace(options.signal);
+  const pace = new Pace();
   const spans: Span[] = [];
   for (let { start } = range; start < range.end; ) {
     const end = Math.min(range.end, softEnd(text, start, sectionCharacters));

@@ -74,6 +74,7 @@ export async function createApp(
   const { domain, recovery } = makeDomain(config, store, peers, logger, () =>
     readiness.holds(vectorStore.name),
   );
+  resources.defer("ends of operations", () => recovery.operations.settled());
 
   const health = new HealthRegistry();
   const server = await startRpcServer({

@@ -43,6 +43,8 @@ export class Operations {
   readonly #graceMs: number;
   readonly #storeIsUp: () => Promise<boolean>;
   readonly #logger: Logger;
+  /** Ends that nobody waits for. */
+  readonly #ending = new Set<Promise<unknown>>();
 
   constructor(parts: {
     readonly store: OperationStore & Pick<OutboxStore, "addEmbeddings">;
@@ -195,9 +197,18 @@ export class Operations {
 
   /** What was to be stored is durable. Where its end is not recorded, the worker does it again. */
   #endLater(tenant: string, operation: Operation): void {
-    this.#store.endSoon(tenant, operation).catch((err: unknown) => {
-      this.#logger.warn({ err }, "the end of an operation was not recorded; it is done again");
-    });
+    const ending = this.#store
+      .endSoon(tenant, operation)
+      .catch((err: unknown) => {
+        this.#logger.warn({ err }, "the end of an operation was not recorded; it is done again");
+      })
+      .finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
+  }
+
+  /** Resolves when every end that nobody waits for is recorded. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#ending);
   }
 
   #plan(
