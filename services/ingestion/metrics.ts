@@ -1,4 +1,4 @@
-import { metrics } from "@opentelemetry/api";
+import { type Meter, metrics } from "@opentelemetry/api";
 
 /** Figures for operators; they go nowhere unless the process was told where. */
 export interface IngestionMetrics {
@@ -13,8 +13,10 @@ export interface IngestionMetrics {
 }
 
 /** `running` is asked whenever figures are collected. */
-export function createMetrics(running: () => number): IngestionMetrics & Disposable {
-  const meter = metrics.getMeter("mahavishnu.ingestion");
+export function createMetrics(
+  running: () => number,
+  meter: Meter = metrics.getMeter("mahavishnu.ingestion"),
+): IngestionMetrics & Disposable {
   const duration = meter.createHistogram("ingestion.duration", {
     unit: "s",
     description:
