@@ -41,12 +41,17 @@ export async function awaitTurn<T>(
   }
 }
 
-function inTheWay(error: unknown): Pick<InTheWay, "id" | "retrySeconds"> | undefined {
+/** The ingestion or migration that holds what was asked for; undefined at any other failure. */
+export function holderIn(error: unknown): string | undefined {
   const connectError = ConnectError.from(error);
   if (connectError.code !== Code.Aborted) return undefined;
   const [info] = connectError.findDetails(ErrorInfoSchema);
-  const id = info?.metadata["ingestion_id"] ?? info?.metadata["migration_id"];
-  const [retry] = connectError.findDetails(RetryInfoSchema);
+  return info?.metadata["ingestion_id"] ?? info?.metadata["migration_id"];
+}
+
+function inTheWay(error: unknown): Pick<InTheWay, "id" | "retrySeconds"> | undefined {
+  const id = holderIn(error);
+  const [retry] = ConnectError.from(error).findDetails(RetryInfoSchema);
   if (id === undefined || retry === undefined) return undefined;
   return { id, retrySeconds: Math.ceil(secondsOf(retry.retryDelay)) };
 }

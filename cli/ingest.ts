@@ -1,7 +1,7 @@
 import { basename, resolve } from "node:path";
 import { IngestionStatus } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import { IngestionService } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_service_pb.js";
-import { awaitTurn } from "./await-turn.ts";
+import { awaitTurn, holderIn } from "./await-turn.ts";
 import { CallFailure, withClient } from "./connection.ts";
 import { type IngestOptions, type IngestRequest, requestOf } from "./ingest-request.ts";
 import { keepInStep } from "./keep-in-step.ts";
@@ -10,7 +10,6 @@ import {
   type Call,
   createReporter,
   type IngestionClient,
-  ingestionInTheWay,
   type RunEnd,
   runIngestion,
 } from "./run-ingestion.ts";
@@ -93,7 +92,7 @@ function waitingWords(id: string, secondsLeft: number): string {
 }
 
 function hintAtConflict(error: unknown): never {
-  const id = ingestionInTheWay(error);
+  const id = holderIn(error);
   if (id === undefined) throw error;
   const hint = `watch that one with: npx mahavishnu ingestions watch ${id}`;
   throw new CallFailure("aborted", `aborted: the repository is being ingested already; ${hint}`);

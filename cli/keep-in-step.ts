@@ -2,6 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { isLoopback } from "../shared/allowed-path.ts";
 import { IngestionStatus } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
+import { holderIn } from "./await-turn.ts";
 import { Changes } from "./changes.ts";
 import { CallFailure, targetOf } from "./connection.ts";
 import { FolderWatch } from "./folder-watch.ts";
@@ -14,7 +15,6 @@ import {
   type Call,
   createReporter,
   type IngestionClient,
-  ingestionInTheWay,
   type RunEnd,
   type RunOptions,
   runIngestion,
@@ -110,7 +110,7 @@ async function step(request: IngestRequest, run: RunOptions): Promise<RunEnd | "
     reporter.onStep(end.progress);
     return end.interrupted ? end : "again";
   } catch (error) {
-    const other = ingestionInTheWay(error);
+    const other = holderIn(error);
     if (other !== undefined) return await afterOther(other, run);
     if (!(error instanceof LostTouchError) && !mayPass(error)) throw error;
     const reason = error instanceof LostTouchError ? error.reason : reasonOf(error);

@@ -1,6 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, Code, ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../shared/gen/google/rpc/error_details_pb.js";
 import type { IngestionProgress } from "../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import type {
   IngestionService,
@@ -114,14 +113,6 @@ function leave(reporter: IngestionReporter, id: string | undefined, asked: boole
       ? "Left before the service told whether it began."
       : `Left; the ingestion goes on.${follow}`;
   reporter.onNote("left", { ingestion_id: id ?? null, cancel_requested: asked }, words);
-}
-
-/** The ingestion that is in the way of another one. */
-export function ingestionInTheWay(error: unknown): string | undefined {
-  const connectError = ConnectError.from(error);
-  if (connectError.code !== Code.Aborted) return undefined;
-  const [info] = connectError.findDetails(ErrorInfoSchema);
-  return info?.metadata["ingestion_id"];
 }
 
 /** For programs one JSON object a line, for people what they can look at. */

@@ -8,6 +8,7 @@ import treeSitter, {
 } from "@vscode/tree-sitter-wasm";
 import { type Grammar, grammars } from "./grammars.ts";
 import type { SplitFamily } from "./languages.ts";
+import { lineStartAt } from "./lines.ts";
 import type { Pace } from "./pace.ts";
 
 const { Language: Languages, Parser } = treeSitter;
@@ -299,7 +300,7 @@ class DefinitionFinder {
     if (at < this.#line.start || at > this.#line.end) {
       const end = this.#text.indexOf("\n", at);
       this.#line = {
-        start: at === 0 ? 0 : this.#text.lastIndexOf("\n", at - 1) + 1,
+        start: lineStartAt(this.#text, at),
         end: end === -1 ? this.#text.length : end,
       };
     }

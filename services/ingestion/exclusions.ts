@@ -1,4 +1,5 @@
 import { basename } from "node:path/posix";
+import { lineBreaks } from "./lines.ts";
 
 /**
  * Why a file is passed over, as it stands in `files_skipped`. A folder that is passed over counts
@@ -116,7 +117,5 @@ export function isGeneratedCode(text: string): boolean {
   const head = text.slice(0, headCharacters).split("\n", 6).join("\n");
   if (/(^|[\s*#/])@generated\b|code generated .{0,200}do not edit/i.test(head)) return true;
   if (text.length < minifiedFloor) return false;
-  let lines = 1;
-  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) lines++;
-  return text.length / lines > minifiedLine;
+  return text.length / (lineBreaks(text) + 1) > minifiedLine;
 }

@@ -1,4 +1,5 @@
 import { rules } from "@secretlint/secretlint-rule-preset-recommend";
+import { lineBreaks, lineStartAt } from "./lines.ts";
 import { isSample, looksReal } from "./token-looks.ts";
 
 /** A token or private key that stands in a text. */
@@ -68,12 +69,13 @@ export function findSecret(text: string): FoundSecret | undefined {
   const harmless = new Map<number, boolean>();
   for (const hit of hitsIn(text)) {
     if (first !== undefined && hit.start >= first.start) continue;
-    const line = text.lastIndexOf("\n", hit.start - 1) + 1;
+    const line = lineStartAt(text, hit.start);
     const isHarmless = harmless.get(line) ?? isMarkedHarmless(text, line);
     harmless.set(line, isHarmless);
     if (!isHarmless) first = hit;
   }
-  return first === undefined ? undefined : { line: lineAt(text, first.start), kind: first.kind };
+  if (first === undefined) return undefined;
+  return { line: lineBreaks(text, first.start) + 1, kind: first.kind };
 }
 
 function* hitsIn(text: string): Generator<Hit> {
@@ -156,17 +158,5 @@ function isMarkedHarmless(text: string, start: number): boolean {
   const end = text.indexOf("\n", start);
   if (harmlessLine.test(text.slice(start, end === -1 ? text.length : end))) return true;
   if (start === 0) return false;
-  return harmlessNext.test(text.slice(text.lastIndexOf("\n", start - 2) + 1, start - 1));
-}
-
-function lineAt(text: string, at: number): number {
-  let line = 1;
-  for (
-    let next = text.indexOf("\n");
-    next !== -1 && next < at;
-    next = text.indexOf("\n", next + 1)
-  ) {
-    line++;
-  }
-  return line;
+  return harmlessNext.test(text.slice(lineStartAt(text, start - 1), start - 1));
 }

@@ -1,22 +1,9 @@
-import { createNoopMeter } from "@opentelemetry/api";
 import { expect, test } from "vitest";
 import { silentLogger } from "../../shared/logging.ts";
+import { notingMeter } from "../../test/harness/noting-meter.ts";
 import { reportEvents } from "./ingestion-events.ts";
 import type { IngestionView } from "./live-ingestion.ts";
 import { createMetrics } from "./metrics.ts";
-
-/** Notes what is recorded. */
-function notingMeter() {
-  const noted: unknown[] = [];
-  const meter = createNoopMeter();
-  meter.createCounter = (name) => ({
-    add: (value, attributes) => noted.push([name, value, attributes]),
-  });
-  meter.createHistogram = (name) => ({
-    record: (value, attributes) => noted.push([name, value, attributes]),
-  });
-  return { meter, noted };
-}
 
 const ended = {
   id: "i",

@@ -1,4 +1,5 @@
 import { contentHash } from "../../shared/hash.ts";
+import { lineBreaks, lineStartAt } from "./lines.ts";
 import type { Passage } from "./ports.ts";
 import { softEnd } from "./tokens.ts";
 
@@ -81,10 +82,7 @@ function partsOf(hit: Passage, most: number): Passage[] {
       content: text,
       contentHash: contentHash(text),
       startLine: line,
-      startColumn:
-        at === 0
-          ? startColumn
-          : at - (content.lastIndexOf("\n", at - 1) + 1) + (line === startLine ? startColumn : 0),
+      startColumn: at - lineStartAt(content, at) + (line === startLine ? startColumn : 0),
       endLine: startLine === 0 ? hit.endLine : line + lineBreaks(text),
       ...placeIn(index, number, number === ends.length - 1),
     };
@@ -130,10 +128,4 @@ function* sentenceEnds(content: string, most: number): Generator<number> {
     if (end > start) yield end;
     start = end;
   }
-}
-
-function lineBreaks(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) count++;
-  return count;
 }

@@ -1,5 +1,6 @@
 import { newId } from "../../shared/ids.ts";
 import { turnDedupScope } from "./content-identity.ts";
+import type { ConversationStore } from "./conversation-store.ts";
 import type { Call } from "./deadline.ts";
 import type { Deliveries } from "./deliveries.ts";
 import { MemoryNotFoundError } from "./errors.ts";
@@ -15,8 +16,8 @@ import {
   type Role,
   type Turn,
 } from "./memory.ts";
+import type { KnownRequest, OperationStore, RequestKey } from "./operation-store.ts";
 import type { Operations } from "./operations.ts";
-import type { ConversationStore, KnownRequest, OperationStore, RequestKey } from "./store.ts";
 
 /** A turn as the caller tells it. */
 export interface TurnToStore {

@@ -24,13 +24,13 @@ import {
 } from "../../shared/gen/mahavishnu/memory/v1/workflow_pb.js";
 import { MemoryType as ProtoMemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { workflowMemoryId } from "./content-identity.ts";
+import type { TurnContext } from "./conversation-store.ts";
 import type { ToldInsight } from "./insight-memory.ts";
 import type { EmbeddingState, MemoryType, Micros, Role, StoredMemory, Turn } from "./memory.ts";
 import { etagOf, isPinned } from "./memory-change.ts";
 import type { VectorValues } from "./ports.ts";
 import type { SourceReport, SourceStatus } from "./source-leg.ts";
 import type { Source } from "./sources.ts";
-import type { TurnContext } from "./store.ts";
 import type { FoundMemory } from "./unified-search.ts";
 import { summaryOf, type WorkflowExecution, type WorkflowStatus } from "./workflow.ts";
 

@@ -3,8 +3,8 @@ import { silentLogger } from "../../shared/logging.ts";
 import { Deliveries } from "./deliveries.ts";
 import { insightsOf } from "./insight-memory.ts";
 import type { NewMemory } from "./memory.ts";
+import type { OutboxItem, OutboxStore } from "./outbox-store.ts";
 import type { Bridge } from "./ports.ts";
-import type { OutboxItem, OutboxStore } from "./store.ts";
 
 const memory: NewMemory = {
   id: "m",

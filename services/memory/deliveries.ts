@@ -2,8 +2,8 @@ import { DomainError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, remainingMs, within } from "./deadline.ts";
 import type { InsightOfText, ToldInsight } from "./insight-memory.ts";
+import type { OutboxItem, OutboxStore } from "./outbox-store.ts";
 import type { Bridge } from "./ports.ts";
-import type { OutboxItem, OutboxStore } from "./store.ts";
 
 /** How long a store waits for Session-Buddy, at most this and no more than this share of its time. */
 const nowBudgetMs = 500;

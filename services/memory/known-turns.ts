@@ -1,5 +1,5 @@
+import type { ConversationStore } from "./conversation-store.ts";
 import type { PeerCall } from "./deadline.ts";
-import type { ConversationStore } from "./store.ts";
 
 interface Known {
   readonly any: boolean;

@@ -8,9 +8,10 @@ import { type FeatureSwitches, requireOn } from "./feature-switches.ts";
 import { extractInsights } from "./insight-extraction.ts";
 import { type InsightOfText, insightsOf, type ToldInsight } from "./insight-memory.ts";
 import type { EmbeddingState, NewMemory, StoredMemory } from "./memory.ts";
+import type { KnownRequest, PendingEmbedding, RequestKey } from "./operation-store.ts";
 import type { Operations } from "./operations.ts";
 import type { CallerFilter, Documents } from "./ports.ts";
-import type { KnownRequest, MemoryStore, PendingEmbedding, RequestKey } from "./store.ts";
+import type { MemoryStore } from "./store.ts";
 
 export interface StoredAnswer {
   readonly memory: StoredMemory;

@@ -15,9 +15,10 @@ import { type InsightOfText, insightsOf, type ToldInsight } from "./insight-memo
 import { knownIds } from "./known-memories.ts";
 import type { EmbeddingState, StoredMemory } from "./memory.ts";
 import { changed, etagOf, isState, type MemoryChange } from "./memory-change.ts";
+import type { PendingEmbedding } from "./operation-store.ts";
 import type { Operations } from "./operations.ts";
 import type { Documents } from "./ports.ts";
-import type { MemoryUpdate, MemoryVersion, PendingEmbedding, UpdateStore } from "./store.ts";
+import type { MemoryUpdate, MemoryVersion, UpdateStore } from "./update-store.ts";
 import type { Vectors } from "./vectors.ts";
 
 export interface UpdatedAnswer {

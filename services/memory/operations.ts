@@ -7,17 +7,17 @@ import { isTransient, MemoryNotFoundError, RequestIdReusedError } from "./errors
 import { type InsightOfText, insightsOf } from "./insight-memory.ts";
 import { knownIds } from "./known-memories.ts";
 import type { NewMemory, Turn } from "./memory.ts";
-import type { Documents, InsightToDeliver } from "./ports.ts";
 import type {
   KnownRequest,
   NewTurn,
   Operation,
   OperationEnd,
   OperationStore,
-  OutboxStore,
   PendingEmbedding,
   RequestKey,
-} from "./store.ts";
+} from "./operation-store.ts";
+import type { OutboxStore } from "./outbox-store.ts";
+import type { Documents, InsightToDeliver } from "./ports.ts";
 
 /** What an operation made of its memories. */
 export interface OperationResult {

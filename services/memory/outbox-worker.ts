@@ -1,7 +1,7 @@
 import { DomainError } from "../../shared/errors.ts";
 import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
-import type { OutboxItem, OutboxKind, OutboxStore } from "./store.ts";
+import type { OutboxItem, OutboxKind, OutboxStore } from "./outbox-store.ts";
 
 export interface OutboxWorkerOptions {
   readonly store: OutboxStore;

@@ -3,8 +3,8 @@ import { type Call, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import type { StoredMemory } from "./memory.ts";
 import { messageParts, readInParts, vectorBytes } from "./message-parts.ts";
+import type { OutboxItem, OutboxStore } from "./outbox-store.ts";
 import type { DocumentOutcome, Documents, VectorWrite } from "./ports.ts";
-import type { OutboxItem, OutboxStore } from "./store.ts";
 import type { Vectors } from "./vectors.ts";
 
 type EmbeddingItem = Extract<OutboxItem, { kind: "embedding" }>;

@@ -1,8 +1,9 @@
 import { sleep } from "../../shared/lifecycle.ts";
 import type { Logger } from "../../shared/logging.ts";
 import { type Call, within } from "./deadline.ts";
+import type { OperationStore } from "./operation-store.ts";
 import type { Documents } from "./ports.ts";
-import type { OperationStore, UpdateStore } from "./store.ts";
+import type { UpdateStore } from "./update-store.ts";
 
 export interface PurgeParts {
   readonly store: Pick<OperationStore, "purgeRequests"> &

@@ -5,11 +5,12 @@ import type { Deliveries } from "./deliveries.ts";
 import { isTransient } from "./errors.ts";
 import type { MemoryUpdates } from "./memory-updates.ts";
 import type { Operations } from "./operations.ts";
+import type { OutboxItem, OutboxKind } from "./outbox-store.ts";
 import { OutboxWorker } from "./outbox-worker.ts";
 import type { PendingEmbeddings } from "./pending-embeddings.ts";
 import type { Documents } from "./ports.ts";
 import { Purge } from "./purge.ts";
-import type { MemoryStore, OutboxItem, OutboxKind } from "./store.ts";
+import type { MemoryStore } from "./store.ts";
 import type { Workflows } from "./workflows.ts";
 
 export interface RecoveryParts {

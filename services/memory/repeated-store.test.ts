@@ -5,9 +5,10 @@ import type { Deliveries } from "./deliveries.ts";
 import type { DocumentWriter } from "./document-writer.ts";
 import { Memories } from "./memories.ts";
 import type { NewMemory } from "./memory.ts";
+import type { KnownRequest } from "./operation-store.ts";
 import type { Operations } from "./operations.ts";
 import type { Documents } from "./ports.ts";
-import type { KnownRequest, MemoryStore } from "./store.ts";
+import type { MemoryStore } from "./store.ts";
 
 const memory: NewMemory = {
   id: "first",

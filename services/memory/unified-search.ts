@@ -1,5 +1,6 @@
 import { SwitchedOffError } from "../../shared/errors.ts";
 import type { Logger } from "../../shared/logging.ts";
+import type { ConversationStore, TurnContext } from "./conversation-store.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import { type FeatureSwitches, leftOutOfSearches } from "./feature-switches.ts";
@@ -21,7 +22,6 @@ import {
   skippedLeg,
 } from "./source-leg.ts";
 import { type Source, sources } from "./sources.ts";
-import type { ConversationStore, TurnContext } from "./store.ts";
 import type { EmbeddedQuery, Vectors } from "./vectors.ts";
 
 export interface SearchQuestion {

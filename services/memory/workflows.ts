@@ -1,8 +1,8 @@
 import type { Call } from "./deadline.ts";
 import type { DocumentWriter } from "./document-writer.ts";
 import type { EmbeddingState } from "./memory.ts";
-import type { WorkflowStore } from "./store.ts";
 import { type WorkflowExecution, workflowMemory } from "./workflow.ts";
+import type { WorkflowStore } from "./workflow-store.ts";
 
 /** Somebody else's record in between makes us write again; so often in a row nobody records. */
 const mostRounds = 5;

@@ -3,6 +3,7 @@ import { sleep } from "../../shared/lifecycle.ts";
 import { Mirror } from "./mirror.ts";
 import type { StoredRecord } from "./record.ts";
 import type { FileContents, RecordStore } from "./store.ts";
+import { reflection } from "./testing/records.ts";
 
 const contents: FileContents = {
   eras: [],
@@ -14,23 +15,7 @@ const contents: FileContents = {
   unreadFiles: [],
 };
 
-function recordOf(id: string): StoredRecord {
-  return {
-    id,
-    kind: "reflection",
-    content: `record ${id}`,
-    tags: [],
-    project: "",
-    collection: "",
-    insightType: "",
-    confidence: undefined,
-    metadata: "",
-    createMicros: undefined,
-    updateMicros: undefined,
-    era: "F",
-    origins: [],
-  };
-}
+const recordOf = (id: string) => reflection(id, `record ${id}`);
 
 /** A file that somebody else writes, and how often it was looked at. */
 function fileOf() {

@@ -5,9 +5,9 @@ import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { silentLogger } from "../../shared/logging.ts";
 import { Catalogue } from "./catalogue.ts";
 import { createBreathe } from "./event-loop.ts";
-import type { StoredRecord } from "./record.ts";
 import { rank, type SearchQuery } from "./search.ts";
 import { DuckDbSideIndex } from "./side-index-store.ts";
+import { reflection } from "./testing/records.ts";
 import { temporaryFolder } from "./testing/session-buddy-files.ts";
 import { type Embedder, UnknownModelError, VectorIndexing } from "./vector-indexing.ts";
 import { type Similarities, VectorMatrix } from "./vector-matrix.ts";
@@ -23,27 +23,9 @@ beforeEach(async () => {
 });
 afterEach(() => resources[Symbol.asyncDispose]());
 
-function record(id: string, content: string): StoredRecord {
-  return {
-    id,
-    kind: "reflection",
-    content,
-    tags: [],
-    project: "",
-    collection: "",
-    insightType: "",
-    confidence: undefined,
-    metadata: "",
-    createMicros: undefined,
-    updateMicros: undefined,
-    era: "F",
-    origins: [],
-  };
-}
-
 async function catalogueOf(...contents: string[]): Promise<Catalogue> {
   const catalogue = new Catalogue();
-  await catalogue.add(contents.map((content, at) => record(String(at), content)));
+  await catalogue.add(contents.map((content, at) => reflection(String(at), content)));
   return catalogue;
 }
 
@@ -129,7 +111,7 @@ test("a restart goes on where it stopped", async () => {
     const { index } = await open(() => catalogue, first, life);
     await until(() => index.size === 3);
   }
-  await catalogue.add([record("9", "four")]);
+  await catalogue.add([reflection("9", "four")]);
   const second = new FakeEmbedder();
   const { index } = await open(() => catalogue, second);
   await until(() => index.size === 4);

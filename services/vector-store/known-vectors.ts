@@ -227,12 +227,16 @@ export class KnownVectors {
       Float64Array.from(first.rows, (row) => upper[row] as number),
       most,
     );
-    const likely = this.#all(
-      first.rows.filter((row) => (upper[row] as number) >= high),
-      query,
+    const likely = new Map<number, number>();
+    for (const row of first.rows) {
+      if ((upper[row] as number) >= high) likely.set(row, this.#closeness(row, query));
+    }
+    const left = this.#reaching(kthLargest(Float64Array.from(likely.values()), most), upper);
+    const closeness = Float64Array.from(
+      left.rows,
+      (row) => likely.get(row) ?? this.#closeness(row, query),
     );
-    const left = this.#reaching(kthLargest(likely, most), upper);
-    return { ...left, closeness: this.#all(left.rows, query) };
+    return { ...left, closeness };
   }
 
   /** Rows whose bound is at least so high, and the highest bound of the others. */

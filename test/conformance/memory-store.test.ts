@@ -1,15 +1,11 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { workflowMemoryId } from "../../services/memory/content-identity.ts";
 import type { NewMemory, Turn } from "../../services/memory/memory.ts";
+import type { NewTurn, Operation, RequestKey } from "../../services/memory/operation-store.ts";
+import type { OutboxKind } from "../../services/memory/outbox-store.ts";
 import type { InsightToDeliver } from "../../services/memory/ports.ts";
 import { postgresStore } from "../../services/memory/postgres-store.ts";
-import type {
-  MemoryStore,
-  NewTurn,
-  Operation,
-  OutboxKind,
-  RequestKey,
-} from "../../services/memory/store.ts";
+import type { MemoryStore } from "../../services/memory/store.ts";
 import type { WorkflowExecution } from "../../services/memory/workflow.ts";
 import { newId } from "../../shared/ids.ts";
 import { sleep } from "../../shared/lifecycle.ts";

@@ -1,7 +1,8 @@
 import { beforeEach, expect, it } from "vitest";
 import type { NewMemory, StoredMemory } from "../../services/memory/memory.ts";
 import { postgresStore } from "../../services/memory/postgres-store.ts";
-import type { MemoryStore, MemoryUpdate } from "../../services/memory/store.ts";
+import type { MemoryStore } from "../../services/memory/store.ts";
+import type { MemoryUpdate } from "../../services/memory/update-store.ts";
 import { newId } from "../../shared/ids.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
 import { describeEachStore } from "../harness/postgres.ts";

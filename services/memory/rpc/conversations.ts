@@ -14,7 +14,7 @@ import {
 } from "../convert.ts";
 import { checkJson } from "../json-checks.ts";
 import type { MemoryMetrics } from "../metrics.ts";
-import type { RequestKey } from "../store.ts";
+import type { RequestKey } from "../operation-store.ts";
 import { callOf } from "./call.ts";
 import {
   bounds,

@@ -25,7 +25,7 @@ import { embeddingStateOf, type Memories, type MemoryToStore } from "../memories
 import { ownSourceSystem } from "../memory.ts";
 import { isPinned, withPin } from "../memory-change.ts";
 import type { MemoryMetrics } from "../metrics.ts";
-import type { RequestKey } from "../store.ts";
+import type { RequestKey } from "../operation-store.ts";
 import { callOf } from "./call.ts";
 import { bounds, checkText, checkTimestamp, parseCount, parseFilter } from "./fields.ts";
 

@@ -18,8 +18,8 @@ import {
 } from "../convert.ts";
 import { checkJson } from "../json-checks.ts";
 import type { MemoryMetrics } from "../metrics.ts";
-import type { WorkflowCursor } from "../store.ts";
 import type { WorkflowExecution } from "../workflow.ts";
+import type { WorkflowCursor } from "../workflow-store.ts";
 import type { Workflows } from "../workflows.ts";
 import { callOf } from "./call.ts";
 import {

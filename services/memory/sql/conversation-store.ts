@@ -1,7 +1,7 @@
 import type { Queryable } from "../../../shared/postgres/queryable.ts";
+import type { ConversationStore, TurnContext } from "../conversation-store.ts";
 import type { Turn } from "../memory.ts";
 import type { Neighbours } from "../scoring.ts";
-import type { ConversationStore, TurnContext } from "../store.ts";
 import { readTurn } from "./operation-store.ts";
 import { type TurnRow, toTurn, turnColumns } from "./rows.ts";
 

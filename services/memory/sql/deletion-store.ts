@@ -1,7 +1,7 @@
 import { newId } from "../../../shared/ids.ts";
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
-import type { DeletionStore } from "../store.ts";
+import type { DeletionStore } from "../deletion-store.ts";
 import { unmark } from "./operation-store.ts";
 import { after } from "./rows.ts";
 

@@ -10,7 +10,7 @@ import type {
   OperationStore,
   PendingEmbedding,
   RequestKey,
-} from "../store.ts";
+} from "../operation-store.ts";
 import { OperationEnds } from "./operation-ends.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
 import {

@@ -1,8 +1,9 @@
 import { newId } from "../../../shared/ids.ts";
 import type { Queryable } from "../../../shared/postgres/queryable.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
+import type { PendingEmbedding } from "../operation-store.ts";
+import type { OutboxItem, OutboxKind, OutboxStore } from "../outbox-store.ts";
 import type { InsightToDeliver } from "../ports.ts";
-import type { OutboxItem, OutboxKind, OutboxStore, PendingEmbedding } from "../store.ts";
 import { after, type OutboxRow, outboxColumns, toItem } from "./rows.ts";
 
 /** The outbox in PostgreSQL. */

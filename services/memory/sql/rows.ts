@@ -1,6 +1,7 @@
 import type { JsonObject, Role, Turn } from "../memory.ts";
+import type { Operation } from "../operation-store.ts";
+import type { OutboxItem, OutboxKind } from "../outbox-store.ts";
 import type { InsightToDeliver } from "../ports.ts";
-import type { Operation, OutboxItem, OutboxKind } from "../store.ts";
 import type { WorkflowExecution, WorkflowStatus } from "../workflow.ts";
 import {
   fromStoredDocument,

@@ -1,6 +1,6 @@
 import type { JsonObject, StoredMemory } from "../memory.ts";
 import type { InsightToDeliver } from "../ports.ts";
-import type { MemoryUpdate } from "../store.ts";
+import type { MemoryUpdate } from "../update-store.ts";
 import {
   fromStoredDocument,
   type StoredDocumentPayload,

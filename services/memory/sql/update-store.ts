@@ -1,13 +1,8 @@
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
 import type { MemoryLinks } from "../memory-change.ts";
-import type {
-  MemoryUpdate,
-  MemoryVersion,
-  Operation,
-  PendingEmbedding,
-  UpdateStore,
-} from "../store.ts";
+import type { Operation, PendingEmbedding } from "../operation-store.ts";
+import type { MemoryUpdate, MemoryVersion, UpdateStore } from "../update-store.ts";
 import { unmark } from "./operation-store.ts";
 import { queueEmbeddings, queueInsights } from "./outbox-store.ts";
 import { after, microsOf, toOperation } from "./rows.ts";

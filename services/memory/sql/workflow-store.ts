@@ -2,8 +2,8 @@ import { newId } from "../../../shared/ids.ts";
 import type { Postgres, Queryable } from "../../../shared/postgres/postgres.ts";
 import { withRetry } from "../../../shared/postgres/retry.ts";
 import { workflowMemoryId } from "../content-identity.ts";
-import type { WorkflowStore } from "../store.ts";
 import type { WorkflowExecution } from "../workflow.ts";
+import type { WorkflowStore } from "../workflow-store.ts";
 import { queueEmbeddings } from "./outbox-store.ts";
 import { after, timeAt, toExecution, type WorkflowRow, workflowColumns } from "./rows.ts";
 

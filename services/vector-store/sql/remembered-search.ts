@@ -88,8 +88,8 @@ export class RememberedSearch implements AsyncDisposable {
     const filtered = filter !== undefined;
     if (!filtered && !withPassages) {
       const candidates = await known.candidates({ vector, facts, most: wanted });
-      const rows = await this.#unchanged(place, query, candidates, signal);
-      if (rows !== undefined) return rows;
+      const told = await this.#unchanged(place, query, candidates, signal);
+      if (told !== "changed") return told;
     }
     const most = rememberedCandidates(wanted, filtered);
     const candidates = await known.candidates({ vector, facts, most });
@@ -112,13 +112,13 @@ export class RememberedSearch implements AsyncDisposable {
     return await this.#text.facts(scope, textLanguage, lexemes, signal);
   }
 
-  /** The hits as the memory has them; undefined where anything has changed since. */
+  /** The hits as the memory has them; undefined where what has changed is too much to look at. */
   async #unchanged(
     { key, tenant, collection: { table }, source }: Place,
     query: SearchQuery,
     candidates: Candidates,
     signal: AbortSignal | undefined,
-  ): Promise<readonly HitRow[] | undefined> {
+  ): Promise<readonly HitRow[] | "changed" | undefined> {
     const ranked = ranking(query, candidates);
     const { hits, others } = ranked;
     const statement = unchangedStatement(table, tenant, query, candidates.snapshot, ranked);
@@ -129,7 +129,7 @@ export class RememberedSearch implements AsyncDisposable {
     const { changed, too_many: tooMany, found, others_there: othersThere } = verdict;
     if (changed > 0 || tooMany) {
       this.#known.changed(key, source);
-      return undefined;
+      return tooMany ? undefined : "changed";
     }
     if ((found ?? 0) < hits.length || !othersThere) {
       this.#known.missed(
@@ -137,7 +137,7 @@ export class RememberedSearch implements AsyncDisposable {
         source,
         [...hits, ...others].map(({ id }) => id),
       );
-      return undefined;
+      return "changed";
     }
     return rows.flatMap((row): HitRow[] => {
       const hit = row.n === null ? undefined : hits[row.n - 1];
