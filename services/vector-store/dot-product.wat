@@ -10,7 +10,7 @@
         (i32x4.extract_lane 2 (local.get $four)) (i32x4.extract_lane 3 (local.get $four)))))
 
   ;; Of 8-bit numbers with 16-bit numbers; the caller sees to it that no sum passes 32 bits.
-  (func $dot (param $row i32) (param $vector i32) (param $length i32) (result i32)
+  (func $dot (export "dot") (param $row i32) (param $vector i32) (param $length i32) (result i32)
     (local $end i32)
     (local $eight v128)
     (local $a v128)
@@ -45,11 +45,15 @@
         (local.set $out (i32.add (local.get $out) (i32.const 4)))
         (br $next))))
 
-  ;; The same with four vectors at once, whose components alternate by 16: the numbers of a row stand
-  ;; together.
+  ;; The same with four vectors at once, whose components alternate by 16: the numbers of each vector
+  ;; stand together, those of the next one $apart bytes further on.
   (func (export "dotsOfFour")
     (param $row i32) (param $rows i32) (param $vectors i32) (param $length i32) (param $out i32)
+    (param $apart i32)
     (local $end i32)
+    (local $second i32)
+    (local $third i32)
+    (local $fourth i32)
     (local $row_end i32)
     (local $vector i32)
     (local $eight v128)
@@ -59,7 +63,10 @@
     (local $b v128)
     (local $c v128)
     (local $d v128)
-    (local.set $end (i32.add (local.get $out) (i32.shl (local.get $rows) (i32.const 4))))
+    (local.set $end (i32.add (local.get $out) (i32.shl (local.get $rows) (i32.const 2))))
+    (local.set $second (i32.add (local.get $out) (local.get $apart)))
+    (local.set $third (i32.add (local.get $second) (local.get $apart)))
+    (local.set $fourth (i32.add (local.get $third) (local.get $apart)))
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $out) (local.get $end)))
@@ -89,10 +96,13 @@
           (local.set $vector (i32.add (local.get $vector) (i32.const 128)))
           (br_if $more (i32.lt_u (local.get $row) (local.get $row_end))))
         (i32.store (local.get $out) (call $sum (local.get $a)))
-        (i32.store offset=4 (local.get $out) (call $sum (local.get $b)))
-        (i32.store offset=8 (local.get $out) (call $sum (local.get $c)))
-        (i32.store offset=12 (local.get $out) (call $sum (local.get $d)))
-        (local.set $out (i32.add (local.get $out) (i32.const 16)))
+        (i32.store (local.get $second) (call $sum (local.get $b)))
+        (i32.store (local.get $third) (call $sum (local.get $c)))
+        (i32.store (local.get $fourth) (call $sum (local.get $d)))
+        (local.set $out (i32.add (local.get $out) (i32.const 4)))
+        (local.set $second (i32.add (local.get $second) (i32.const 4)))
+        (local.set $third (i32.add (local.get $third) (i32.const 4)))
+        (local.set $fourth (i32.add (local.get $fourth) (i32.const 4)))
         (br $next))))
 
   ;; Of a row of 32-bit floats with a vector of 64-bit floats, both so many components long.

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
 import { KnownVectors } from "./known-vectors.ts";
 import { type KnownScope, type ReadDocument, RememberedScope } from "./remembered-scope.ts";
@@ -170,6 +171,7 @@ export class KnownScopes implements AsyncDisposable {
     scope.tookMs = scope.restedAt - readAt;
     this.#scopes.set(key, scope);
     if (!this.#scopes.has(key)) throw new ScopeTooLargeError();
+    await this.#refine(scope);
   }
 
   async #catchUp(key: string, source: ScopeSource): Promise<void> {
@@ -186,6 +188,15 @@ export class KnownScopes implements AsyncDisposable {
     if (this.#scopes.peek(key) !== scope) return;
     this.#scopes.delete(key);
     this.#scopes.set(key, scope);
+    await this.#refine(scope);
+  }
+
+  /** Searches and changes come between the pieces. */
+  async #refine(scope: RememberedScope): Promise<void> {
+    for (const _ of scope.refine()) {
+      await setImmediate();
+      if (this.#closed) return;
+    }
   }
 
   /** Ends as soon as so many documents as there are will not fit, as far as those tell that came. */

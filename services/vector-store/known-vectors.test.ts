@@ -3,10 +3,12 @@ import { compiledWat } from "../../test/harness/compiled-wat.ts";
 import { dotProductProgram } from "./dot-product.ts";
 import { comparedError, KnownVectors, type NearestCandidates } from "./known-vectors.ts";
 import { kthLargest } from "./kth-largest.ts";
+import { rowBoundsProgram } from "./row-bounds.ts";
 
-test("the program is what its source says", async () => {
-  const source = new URL("./dot-product.wat", import.meta.url);
-  expect(dotProductProgram.bytes).toEqual(await compiledWat(source));
+test("the programs are what their sources say", async () => {
+  const source = (name: string) => new URL(`./${name}.wat`, import.meta.url);
+  expect(dotProductProgram.bytes).toEqual(await compiledWat(source("dot-product")));
+  expect(rowBoundsProgram.bytes).toEqual(await compiledWat(source("row-bounds")));
 });
 
 /** Numbers of -1 to 1, the same in every run. */
@@ -40,6 +42,72 @@ const shapes: Readonly<Record<string, (random: () => number) => number>> = {
   tiny: (random) => random() * 1e-12,
   uneven: (random) => random() ** 5 * 1e6,
 };
+
+/** Near a space of few dimensions, as embeddings are, or nowhere in particular. */
+function spread(random: () => number, dimension: number, dimensions: number): () => Float32Array {
+  const axes = Array.from({ length: dimensions }, () => Array.from({ length: dimension }, random));
+  return () => {
+    const vector = Float32Array.from({ length: dimension }, () => 0.3 * random());
+    for (const axis of axes) {
+      const weight = random();
+      for (let i = 0; i < dimension; i++) vector[i] = (vector[i] ?? 0) + weight * (axis[i] ?? 0);
+    }
+    return vector;
+  };
+}
+
+for (const [name, dimensions] of Object.entries({ "a few": 20, no: 0 })) {
+  test(`nothing nearer is left out along the axes of vectors in ${name} dimensions`, () => {
+    const dimension = 300;
+    const vector = spread(numbers(3), dimension, dimensions);
+    const vectors = new Map(Array.from({ length: 6_000 }, (_, i) => [`v${i}`, vector()]));
+    const known = new KnownVectors(dimension);
+    const set = (id: string) => {
+      const one = vector();
+      vectors.set(id, one);
+      known.set(id, one);
+    };
+    const remove = (id: string) => {
+      vectors.delete(id);
+      known.delete(id);
+    };
+    for (const [id, one] of vectors) known.set(id, one);
+    const examine = () => {
+      const questions = [1, 20, 100].map((most) => ({ vector: vector(), most }));
+      for (const [i, { vector: query, most }] of questions.entries()) {
+        const { ids, closeness, beyond } = told(known.nearest(questions)[i]);
+        const truth = [...vectors]
+          .map(([id, one]) => ({ id, near: similarity(one, query) }))
+          .sort((a, b) => b.near - a.near);
+        const best = truth.slice(0, most).map(({ id }) => id);
+        expect(ids).toEqual(expect.arrayContaining(best));
+        expect(ids.length).toBeLessThan(most + 5);
+        expect(Math.min(...closeness)).toBeGreaterThan(beyond);
+        const nextNear = truth.find(({ id }) => !ids.includes(id))?.near ?? 1;
+        expect(Math.fround(nextNear)).toBeLessThanOrEqual(beyond);
+      }
+    };
+    // Whatever changes while the axes are learnt, and while vectors are taken along them.
+    let pauses = 0;
+    for (const _ of known.refine()) {
+      pauses += 1;
+      set(`v${(pauses * 37) % 6_000}`);
+      if (pauses % 9 === 0) set(`new${pauses}`);
+      if (pauses % 5 === 0) remove(`v${(pauses * 11) % 6_000}`);
+      if (pauses % 100 === 0) examine();
+    }
+    expect(pauses).toBeGreaterThan(150);
+    for (let round = 0; round < 10; round++) {
+      examine();
+      for (let i = 0; i < 300; i++) {
+        set(`v${(round * 997 + i * 13) % 6_000}`);
+        remove(`v${(round * 331 + i * 7) % 6_000}`);
+      }
+    }
+    for (const _ of known.refine());
+    examine();
+  });
+}
 
 for (const [shape, draw] of Object.entries(shapes)) {
   for (const dimension of [1, 3, 16, 100, 768]) {

@@ -1,11 +1,9 @@
-import { wasmPageBytes } from "../../shared/web-assembly.ts";
-import { type DotProduct, dotProduct } from "./dot-product.ts";
+import { BoundScan, nothingBeyond } from "./bound-scan.ts";
 import { kthLargest } from "./kth-largest.ts";
-import { lengthOf, type RoundedQuery, roundedQuery } from "./rounded-query.ts";
-import { Threshold } from "./threshold.ts";
-
-/** Rows that are compared by one call, and that room is made for at once. */
-const blockRows = 1_024;
+import { leadingAxes, lengthOf } from "./leading-axes.ts";
+import { type Comparison, type KnownQuery, knownQuery, leadComparison } from "./rounded-query.ts";
+import { lengthsOf, roundingOf, roundTo8Bits } from "./rounded-rows.ts";
+import { blockRows, columnBytes, queriesAtOnce, rowBytes, VectorRows } from "./vector-rows.ts";
 
 /**
  * Vectors of one model lie to one side more often than not: what they have in common is told apart,
@@ -13,14 +11,21 @@ const blockRows = 1_024;
  */
 const rowsOfCentre = 512;
 
-/** Steps of a component that is rounded to 8 bits, on each side of 0. */
-const mostSteps = 127;
+/** Rows of which the axes are learnt, and how few are compared without. */
+const rowsOfAxes = 2_048;
+const fewestForAxes = 4_096;
+/** Rows that are taken along the axes between two pauses: a few milliseconds. */
+const rowsPerPause = 64;
 
-/** Of what is no number but 0: there is no step of 0. */
-const leastStep = 1e-300;
+/**
+ * Comparing along the axes is of no use where it leaves more than this share of the rows; searches
+ * that tell.
+ */
+const mostLeft = 0.4;
+const searchesThatTell = 16;
 
-/** Queries that are compared by one pass over all rows. */
-export const queriesAtOnce = 4;
+/** More than what single precision does to a number of a row. */
+const roundedUp = 1 + 2 ** -20;
 
 export interface NearestQuestion {
   readonly vector: ArrayLike<number>;
@@ -37,9 +42,6 @@ export interface NearestCandidates {
   readonly beyond: number;
 }
 
-/** Below every similarity. */
-export const nothingBeyond = -2;
-
 /**
  * By how much a similarity that PostgreSQL computes may differ from the true one: it adds in single
  * precision, three sums, one of them over and one under a root.
@@ -48,42 +50,42 @@ export const comparedError = (dimension: number) => dimension * 2 ** -23 + 1e-6;
 
 /**
  * Vectors of one dimension in memory, for cosine similarity: each as it is, and beside it, scaled to
- * length 1, how far it is from the mean of the first ones, with components of 8 bits. Comparing by these is quick, and how far it can be from the
- * truth is known, vector by vector: the length of what the rounding took away bounds what it can make
- * of any product (Cauchy-Schwarz), and so does the largest error of a component, where the query has
- * few of them. What may be among the nearest is then compared in full, in double precision.
+ * length 1, how far it is from the mean of the first ones, with components of 8 bits. Comparing by
+ * these is quick, and how far it can be from the truth is known, vector by vector: the length of what
+ * the rounding took away bounds what it can make of any product (Cauchy-Schwarz), and so does the
+ * largest error of a component, where the query has few of them. What may be among the nearest is
+ * then compared in full, in double precision.
+ *
+ * Where there are many, they are compared first along the axes on which they differ most, a sixth of
+ * the components, and only those with all components that may be near by that.
  */
 export class KnownVectors {
   readonly dimension: number;
-  /** Of a row, in components. */
-  readonly #length: number;
-  readonly #kernel: DotProduct;
-  /** Where a query in full stands, where products go, and where the rows begin. */
-  readonly #query: number;
-  readonly #out: number;
-  readonly #blocks: number;
+  readonly #memory: VectorRows;
+  readonly #scan: BoundScan;
   /** Of each row; a vector that goes leaves its place to the last one. */
   readonly #ids: string[] = [];
   readonly #rows = new Map<string, number>();
   #lengths = new Float64Array(0);
-  /** What one step of 8 bits is. */
-  #steps = new Float64Array(0);
-  /** How far those are from the vector. */
-  #errors = new Float64Array(0);
   /** What rows are rounded beside: nothing, and once there are enough of them their mean. */
   #centre: Float64Array;
   #isCentred = false;
-  /** The least and the most that each row's closeness can be; of the queries of one pass. */
-  #bounds: readonly Bounds[] = boundsOf(0);
+  #hasAxes = false;
+  /** Rows before this one are known along the axes; whole blocks. */
+  #alongAxes = 0;
+  /** The same, and those that are being taken along them: what changes is taken along at once. */
+  #axesReach = 0;
+  /** What comparing along the axes left of the rows, in so many searches. */
+  #left = { searches: 0, share: 0 };
+  readonly #rounding: { readonly slack: number; readonly lost: number };
 
   constructor(dimension: number) {
     this.dimension = dimension;
+    const { length, leadLength } = lengthsOf(dimension);
+    this.#memory = new VectorRows(length, leadLength);
+    this.#scan = new BoundScan(this.#memory);
     this.#centre = new Float64Array(dimension);
-    this.#length = Math.ceil(dimension / 16) * 16;
-    this.#kernel = dotProduct();
-    this.#query = queriesAtOnce * 2 * this.#length;
-    this.#out = this.#query + 8 * this.#length;
-    this.#blocks = this.#out + queriesAtOnce * 4 * blockRows;
+    this.#rounding = roundingOf(length, leadLength);
   }
 
   get size(): number {
@@ -92,12 +94,13 @@ export class KnownVectors {
 
   /** Memory that they take, about. */
   get bytes(): number {
-    return this.#kernel.memory.buffer.byteLength + this.size * bytesBesideRow;
+    return this.#memory.bytes + this.size * bytesBesideRow;
   }
 
   /** What so many vectors take. */
   static bytesOf(rows: number, dimension: number): number {
-    return rows * (bytesPerComponent * dimension + bytesBesideRow);
+    const { length, leadLength } = lengthsOf(dimension);
+    return rows * (rowBytes(length, leadLength) + bytesBesideRow);
   }
 
   set(id: string, vector: ArrayLike<number>): void {
@@ -108,42 +111,41 @@ export class KnownVectors {
       return;
     }
     const row = this.#rows.get(id) ?? this.size;
-    if (row >= this.#steps.length) this.#grow();
-    this.#planes(row).full.set(values);
+    if (row >= this.#memory.capacity) this.#grow();
+    this.#memory.planes(row).full.set(values);
     this.#lengths[row] = length;
-    this.#round(row);
     this.#ids[row] = id;
     this.#rows.set(id, row);
+    this.#round(row);
     if (!this.#isCentred && this.size === rowsOfCentre) this.#findCentre();
   }
 
   /** Makes the 8 bits of a row: of what it is, at length 1, beside the centre. */
   #round(row: number): void {
-    const { full, coarse } = this.#planes(row);
-    const centre = this.#centre;
+    const beside = this.#beside(row);
+    const { coarse } = this.#memory.planes(row);
+    const { step, error } = roundTo8Bits(beside, coarse);
+    this.#facts(this.#memory.coarseFactsAt(row), [step, error]);
+    if (row < this.#axesReach) this.#project(row, beside);
+  }
+
+  /** A row at length 1, from the centre. */
+  #beside(row: number): Float32Array {
+    const { full } = this.#memory.planes(row);
     const length = this.#lengths[row] as number;
-    let largest = 0;
-    for (let i = 0; i < this.dimension; i++) {
-      const value = (full[i] as number) / length - (centre[i] as number);
-      largest = Math.max(largest, Math.abs(value));
+    const centre = this.#centre;
+    const beside = new Float32Array(this.#memory.length);
+    for (let i = 0; i < centre.length; i++) {
+      beside[i] = (full[i] as number) / length - (centre[i] as number);
     }
-    const step = Math.max(largest / mostSteps, leastStep);
-    let error = 0;
-    for (let i = 0; i < this.dimension; i++) {
-      const value = (full[i] as number) / length - (centre[i] as number);
-      const steps = Math.round(value / step);
-      coarse[i] = steps;
-      error += (value - step * steps) ** 2;
-    }
-    this.#steps[row] = step;
-    this.#errors[row] = Math.sqrt(error);
+    return beside;
   }
 
   /** Takes the mean of the rows that there are for the centre, and makes their 8 bits anew. */
   #findCentre(): void {
     const centre = new Float64Array(this.dimension);
     for (let row = 0; row < this.size; row++) {
-      const { full } = this.#planes(row);
+      const { full } = this.#memory.planes(row);
       const length = this.#lengths[row] as number;
       for (let i = 0; i < centre.length; i++) {
         centre[i] = (centre[i] as number) + (full[i] as number) / length / this.size;
@@ -154,6 +156,34 @@ export class KnownVectors {
     for (let row = 0; row < this.size; row++) this.#round(row);
   }
 
+  /**
+   * Learns the axes, once there are enough vectors, and what new rows are along them. Searches may
+   * come between its pauses, after a few milliseconds each, and so may changes.
+   */
+  *refine(): Generator<void> {
+    if (this.#memory.leadLength === 0 || this.size < fewestForAxes) return;
+    if (!this.#hasAxes) {
+      const every = this.size / rowsOfAxes;
+      const sample: Float32Array[] = [];
+      for (let n = 0; n < rowsOfAxes; n++) {
+        if (this.size === 0) return;
+        sample.push(this.#beside(Math.min(this.size - 1, Math.floor(n * every))));
+        if (n % rowsPerPause === 0) yield;
+      }
+      const axes = yield* leadingAxes(sample, this.#memory.leadLength);
+      new Float32Array(this.#memory.buffer, this.#memory.at.axes, axes.length).set(axes);
+      this.#hasAxes = true;
+    }
+    while (this.#axesHelp && this.#alongAxes + blockRows <= this.size) {
+      this.#axesReach = this.#alongAxes + blockRows;
+      for (let row = this.#alongAxes; row < this.#axesReach; row++) {
+        if (row < this.size) this.#project(row, this.#beside(row));
+        if (row % rowsPerPause === 0) yield;
+      }
+      this.#alongAxes = this.#axesReach;
+    }
+  }
+
   delete(id: string): void {
     const row = this.#rows.get(id);
     if (row === undefined) return;
@@ -161,15 +191,36 @@ export class KnownVectors {
     const last = this.size - 1;
     const moved = this.#ids.pop() as string;
     if (row === last) return;
-    const from = this.#planes(last);
-    const to = this.#planes(row);
-    to.full.set(from.full);
-    to.coarse.set(from.coarse);
-    for (const numbers of [this.#lengths, this.#steps, this.#errors]) {
-      numbers[row] = numbers[last] as number;
-    }
+    this.#memory.copy(last, row);
+    this.#lengths[row] = this.#lengths[last] as number;
     this.#ids[row] = moved;
     this.#rows.set(moved, row);
+    if (row < this.#axesReach && last >= this.#alongAxes) this.#project(row, this.#beside(row));
+  }
+
+  /** Makes the 8 bits of a row along the axes. */
+  #project(row: number, beside: Float32Array): void {
+    const along = this.#alongAxesOf(beside);
+    const { lead } = this.#memory.planes(row);
+    const { step, error } = roundTo8Bits(along, lead);
+    const square = lengthOf(beside) ** 2;
+    const rest = Math.max(0, square - lengthOf(along) ** 2) + this.#rounding.lost * square;
+    this.#facts(this.#memory.leadFactsAt(row), [step, error, Math.sqrt(rest)]);
+  }
+
+  /** What a vector is along the axes, until the next one is asked for. */
+  #alongAxesOf(vector: Float32Array): Float32Array {
+    const { at, bounds, length, leadLength, buffer } = this.#memory;
+    new Float32Array(buffer, at.vector, length).set(vector);
+    bounds.products(at.axes, leadLength, at.vector, length, at.alongAxes);
+    return new Float32Array(buffer, at.alongAxes, leadLength);
+  }
+
+  #facts(at: number, facts: readonly number[]): void {
+    const { buffer } = this.#memory;
+    for (const [n, fact] of facts.entries()) {
+      new Float32Array(buffer, at + n * columnBytes, 1)[0] = n === 0 ? fact : fact * roundedUp;
+    }
   }
 
   /**
@@ -177,22 +228,18 @@ export class KnownVectors {
    * answered in less time than one after the other.
    */
   nearest(questions: readonly NearestQuestion[]): NearestCandidates[] {
-    const queries = questions.map(({ vector }) => roundedQuery(vector, this.#length, this.#centre));
+    const asked = questions.map(({ vector, most }) => ({ most, query: this.#query(vector) }));
     const answers: NearestCandidates[] = [];
-    for (let from = 0; from < queries.length; from += queriesAtOnce) {
-      const group = queries.slice(from, from + queriesAtOnce);
-      this.#compare(group);
-      for (const [i, query] of group.entries()) {
-        const { most } = questions[from + i] as NearestQuestion;
-        answers.push(this.#best(query, most, this.#bounds[i] as Bounds));
-      }
+    for (let from = 0; from < asked.length; from += queriesAtOnce) {
+      answers.push(...this.#answers(asked.slice(from, from + queriesAtOnce)));
     }
     return answers;
   }
 
   /** Of each of these; undefined where there is no such vector. */
   closeness(vector: ArrayLike<number>, ids: readonly string[]): (number | undefined)[] {
-    const query = roundedQuery(vector, this.#length, this.#centre);
+    const values = Float32Array.from(vector);
+    const query = { values, length: lengthOf(values) };
     this.#place(query);
     return ids.map((id) => {
       const row = this.#rows.get(id);
@@ -200,8 +247,46 @@ export class KnownVectors {
     });
   }
 
-  #best(query: RoundedQuery, most: number, bounds: Bounds): NearestCandidates {
-    const { rows, closeness, beyond } = this.#candidates(query, most, bounds);
+  #query(vector: ArrayLike<number>): KnownQuery {
+    return knownQuery(vector, this.#memory.length, this.#centre);
+  }
+
+  /** Of the questions of one pass. */
+  #answers(asked: readonly Asked[]): NearestCandidates[] {
+    const answers = new Map<Asked, NearestCandidates>();
+    if (this.#axesHelp && this.#alongAxes > 0) {
+      const queries = asked.map(({ query }) => ({ ...query, lead: this.#lead(query) }));
+      this.#scan.compare(queries, this.size, this.#alongAxes);
+      for (const [n, one] of asked.entries()) {
+        const reaching = this.#reaching(n, one);
+        const share = reaching.rows.length / this.size;
+        this.#left.searches += 1;
+        this.#left.share += share;
+        if (share <= mostLeft) answers.set(one, this.#best(one, this.#nearer(reaching, one)));
+      }
+    }
+    const left = asked.filter((one) => !answers.has(one));
+    if (left.length > 0) {
+      const queries = left.map(({ query }) => query);
+      this.#scan.compare(queries, this.size, 0);
+      for (const [n, one] of left.entries()) {
+        answers.set(one, this.#best(one, this.#reaching(n, one)));
+      }
+    }
+    return asked.map((one) => answers.get(one) as NearestCandidates);
+  }
+
+  get #axesHelp(): boolean {
+    const { searches, share } = this.#left;
+    return this.#hasAxes && (searches < searchesThatTell || share <= mostLeft * searches);
+  }
+
+  /** Of the rows that may be among the nearest those that are. */
+  #best({ most, query }: Asked, { rows, known, beyond }: Reaching): NearestCandidates {
+    const closeness = Float64Array.from(
+      rows,
+      (row) => known.get(row) ?? this.#closeness(row, query),
+    );
     const least = rows.length > most ? kthLargest(closeness, most) : nothingBeyond;
     const ids: string[] = [];
     const best: number[] = [];
@@ -216,175 +301,86 @@ export class KnownVectors {
     return { ids, closeness: best, beyond: missed };
   }
 
-  /** Rows that may be among the nearest, how near they are, and what no other one is above. */
-  #candidates(query: RoundedQuery, most: number, { lower, upper }: Bounds): RowCandidates {
+  /** Rows whose bounds allow them to be among the nearest of a query of the pass. */
+  #reaching(n: number, { most, query }: Asked): Reaching {
     this.#place(query);
-    const least = this.size > most ? lower.reachedBy(most) : nothingBeyond;
-    const first = this.#reaching(least, upper);
-    if (first.rows.length <= most) return { ...first, closeness: this.#all(first.rows, query) };
+    const known = new Map<number, number>();
+    if (this.size <= most) return { ...this.#scan.gathered(n, nothingBeyond), known };
     // Those that may be the nearest tell how near the others have to be.
-    const high = kthLargest(
-      Float64Array.from(first.rows, (row) => upper[row] as number),
-      most,
-    );
-    const likely = new Map<number, number>();
-    for (const row of first.rows) {
-      if ((upper[row] as number) >= high) likely.set(row, this.#closeness(row, query));
+    const { rows } = this.#scan.gathered(n, this.#scan.reachedBy(n, most));
+    for (const row of rows) {
+      if (known.size >= likelyPerWanted * most) break;
+      known.set(row, this.#closeness(row, query));
     }
-    const left = this.#reaching(kthLargest(Float64Array.from(likely.values()), most), upper);
-    const closeness = Float64Array.from(
-      left.rows,
-      (row) => likely.get(row) ?? this.#closeness(row, query),
-    );
-    return { ...left, closeness };
+    const least = kthLargest(Float64Array.from(known.values()), most);
+    return { ...this.#scan.gathered(n, least), known };
   }
 
-  /** Rows whose bound is at least so high, and the highest bound of the others. */
-  #reaching(
-    least: number,
-    upper: Float32Array,
-  ): { readonly rows: number[]; readonly beyond: number } {
-    const rows: number[] = [];
-    let beyond = nothingBeyond;
-    for (let row = 0; row < this.size; row++) {
-      const best = upper[row] as number;
-      if (best >= least) rows.push(row);
-      else if (best > beyond) beyond = best;
+  /** Of rows that may be near by what they are along the axes those that may be by all they are. */
+  #nearer({ rows, known: before, beyond }: Reaching, { most, query }: Asked): Reaching {
+    const bounds = this.#scan.coarseBounds(rows, query.coarse);
+    // Again those that may be the nearest tell how near the others have to be.
+    const known = new Map(before);
+    const high = rows.length > most ? kthLargest(bounds, most) : nothingBeyond;
+    for (const [i, row] of rows.entries()) {
+      if ((bounds[i] as number) < high || known.has(row)) continue;
+      if (known.size >= before.size + likelyPerWanted * most) break;
+      known.set(row, this.#closeness(row, query));
     }
-    return { rows, beyond };
+    const least = rows.length > most ? kthLargest(Float64Array.from(known.values()), most) : high;
+    let missed = beyond;
+    const left = rows.filter((row, i) => {
+      const bound = bounds[i] as number;
+      if (bound >= least || known.has(row)) return true;
+      missed = Math.max(missed, bound);
+      return false;
+    });
+    return { rows: left, known, beyond: missed };
   }
 
-  /** How near each of these is to the query that is placed. */
-  #all(rows: readonly number[], query: RoundedQuery): Float64Array {
-    return Float64Array.from(rows, (row) => this.#closeness(row, query));
+  #lead({ unit, ofCentre }: KnownQuery): Comparison {
+    const along = this.#alongAxesOf(unit);
+    return leadComparison(along, this.#memory.leadLength, ofCentre, this.#rounding);
   }
 
-  /** Bounds of the closeness of every row to each of so many queries. */
-  #compare(queries: readonly RoundedQuery[]): void {
-    // Four take as long as two and a half one by one.
-    if (queries.length < 3) {
-      for (const [i, query] of queries.entries()) this.#pass([query], this.#bounds.slice(i));
-    } else this.#pass(queries, this.#bounds);
-  }
-
-  #pass(queries: readonly RoundedQuery[], bounds: readonly Bounds[]): void {
-    const { memory, dots, dotsOfFour } = this.#kernel;
-    const places = queries.length === 1 ? 1 : queriesAtOnce;
-    const multiply = places === 1 ? dots : dotsOfFour;
-    const placed = new Int16Array(memory.buffer, 0, places * this.#length);
-    for (const [n, { steps }] of queries.entries()) {
-      for (let i = 0; i < this.#length; i += 16) {
-        placed.set(steps.subarray(i, i + 16), places * i + 16 * n);
-      }
-    }
-    const out = new Int32Array(memory.buffer, this.#out, places * blockRows);
-    for (let from = 0; from < this.size; from += blockRows) {
-      const count = Math.min(blockRows, this.size - from);
-      multiply(this.#coarseAt(from), count, 0, this.#length, this.#out);
-      for (const [n, query] of queries.entries()) {
-        this.#bound(query, out, n, places, from, count, bounds[n] as Bounds);
-      }
-    }
-  }
-
-  #bound(
-    { step: queryStep, sum, error: queryError, ofCentre }: RoundedQuery,
-    products: Int32Array,
-    at: number,
-    places: number,
-    from: number,
-    count: number,
-    { lower, upper }: Bounds,
-  ): void {
-    const steps = this.#steps;
-    const errors = this.#errors;
-    // Half a step is the largest error of a component.
-    const ofStep = sum / 2;
-    if (from === 0) lower.clear();
-    for (let i = 0; i < count; i++) {
-      const row = from + i;
-      const step = steps[row] as number;
-      const error = errors[row] as number;
-      const similarity = ofCentre + (products[places * i + at] as number) * step * queryStep;
-      // What is rounded is at most 2 long: a vector of length 1 from a mean of such.
-      const bound = Math.min(error, step * ofStep) + queryError * (2 + error) + singlePrecision;
-      lower.add(Math.max(-1, similarity - bound));
-      upper[row] = similarity + bound;
-    }
-  }
-
-  #closeness(row: number, { length }: RoundedQuery): number {
-    const product = this.#kernel.product(this.#fullAt(row), this.#query, this.#length);
+  #closeness(row: number, { length }: Pick<KnownQuery, "length">): number {
+    const { at, dots, length: components } = this.#memory;
+    const product = dots.product(this.#memory.fullAt(row), at.fullQuery, components);
     const similarity = product / ((this.#lengths[row] as number) * length);
     return Math.fround(Math.max(-1, Math.min(1, similarity)));
   }
 
   /** Puts a query where rows are compared with it in full. */
-  #place({ values }: RoundedQuery): void {
-    new Float64Array(this.#kernel.memory.buffer, this.#query, this.#length).set(values);
-  }
-
-  #coarseAt(row: number): number {
-    const within = row % blockRows;
-    const block = (row - within) / blockRows;
-    return this.#blocks + (bytesPerComponent * block * blockRows + within) * this.#length;
-  }
-
-  #fullAt(row: number): number {
-    const within = row % blockRows;
-    return this.#coarseAt(row - within) + (blockRows + 4 * within) * this.#length;
-  }
-
-  #planes(row: number): { readonly coarse: Int8Array; readonly full: Float32Array } {
-    const { buffer } = this.#kernel.memory;
-    return {
-      coarse: new Int8Array(buffer, this.#coarseAt(row), this.#length),
-      full: new Float32Array(buffer, this.#fullAt(row), this.#length),
-    };
+  #place({ values }: Pick<KnownQuery, "values">): void {
+    const { at, buffer, length } = this.#memory;
+    new Float64Array(buffer, at.fullQuery, length).set(values);
   }
 
   #grow(): void {
-    const rows = this.#steps.length + blockRows;
-    const missing = this.#coarseAt(rows) - this.#kernel.memory.buffer.byteLength;
-    if (missing > 0) this.#kernel.memory.grow(Math.ceil(missing / wasmPageBytes));
-    this.#lengths = longer(this.#lengths, rows);
-    this.#steps = longer(this.#steps, rows);
-    this.#errors = longer(this.#errors, rows);
-    this.#bounds = boundsOf(rows);
+    this.#memory.grow();
+    const lengths = new Float64Array(this.#memory.capacity);
+    lengths.set(this.#lengths);
+    this.#lengths = lengths;
   }
 }
 
-/** 8 bits and 32. */
-const bytesPerComponent = 5;
+/** Of the rows that are compared first, for each that is wanted: equal vectors may make them many. */
+const likelyPerWanted = 4;
 
 /** An id as a string and in a map, and what is known of its row. */
-const bytesBesideRow = 200;
+const bytesBesideRow = 170;
 
-/** More than rounding to single precision changes a similarity and a bound of it by. */
-const singlePrecision = 2 ** -22;
+/** A question of a pass. */
+interface Asked {
+  readonly most: number;
+  readonly query: KnownQuery;
+}
 
-interface RowCandidates {
+/** Rows that may be among the nearest. */
+interface Reaching {
   readonly rows: readonly number[];
-  readonly closeness: Float64Array;
+  /** How near some of them are. */
+  readonly known: ReadonlyMap<number, number>;
+  /** No other row is above. */
   readonly beyond: number;
-}
-
-interface Bounds {
-  /** Of all rows together. */
-  readonly lower: Threshold;
-  /** Of each row. */
-  readonly upper: Float32Array;
-}
-
-function boundsOf(rows: number): readonly Bounds[] {
-  return Array.from({ length: queriesAtOnce }, () => ({
-    lower: new Threshold(-1, 1),
-    upper: new Float32Array(rows),
-  }));
-}
-
-function longer(values: Float64Array, length: number): Float64Array<ArrayBuffer> {
-  const copy = new Float64Array(length);
-  copy.set(values);
-  return copy;
 }

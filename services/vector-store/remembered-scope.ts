@@ -1,6 +1,7 @@
 import type { Candidates, Question } from "./candidates.ts";
-import { KnownVectors, type NearestCandidates, queriesAtOnce } from "./known-vectors.ts";
+import { KnownVectors, type NearestCandidates } from "./known-vectors.ts";
 import type { ScoringFacts } from "./text-plan.ts";
+import { queriesAtOnce } from "./vector-rows.ts";
 import { type LexemeCounts, WordIndex } from "./word-index.ts";
 
 /** A document as it is read to be remembered. */
@@ -75,6 +76,11 @@ export class RememberedScope implements KnownScope {
   /** A row was written anew, elsewhere. */
   move(id: string, place: number): void {
     if (this.#places.has(id)) this.#places.set(id, place);
+  }
+
+  /** Work that makes searches quicker, in pieces of a few milliseconds; anything may come between. */
+  refine(): Generator<void> {
+    return this.#vectors.refine();
   }
 
   facts(lexemes: readonly string[]): ScoringFacts {

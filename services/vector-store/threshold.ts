@@ -1,37 +1,45 @@
 /** Parts of the range; a threshold is at most one of them too low. */
-const parts = 2_048;
+export const parts = 2_048;
 
 /** Of a part: more than what stands at its lower end can be below it by rounding. */
-const margin = 1e-6;
+const margin = 0.01;
 
 /** Counts numbers, so as to tell without sorting them one that at least so many reach. */
 export class Threshold {
-  readonly #counts = new Uint32Array(parts);
-  readonly #least: number;
-  readonly #scale: number;
+  readonly least: number;
+  /** Parts for 1. */
+  readonly scale: number;
+  readonly #counts: () => Uint32Array;
 
-  /** For numbers of this range; one outside of it is not counted. */
-  constructor(least: number, most: number) {
-    this.#least = least;
-    this.#scale = (parts - 1) / (most - least);
+  /**
+   * For numbers of this range; one outside of it is not counted. `counts` is where they are counted,
+   * where another one than `add` does that too.
+   */
+  constructor(least: number, most: number, counts?: () => Uint32Array) {
+    this.least = least;
+    this.scale = (parts - 1) / (most - least);
+    const own = new Uint32Array(counts === undefined ? parts : 0);
+    this.#counts = counts ?? (() => own);
   }
 
   clear(): void {
-    this.#counts.fill(0);
+    this.#counts().fill(0);
   }
 
   add(value: number): void {
-    const part = ((value - this.#least) * this.#scale) | 0;
-    this.#counts[part] = (this.#counts[part] as number) + 1;
+    const counts = this.#counts();
+    const part = ((value - this.least) * this.scale) | 0;
+    counts[part] = (counts[part] as number) + 1;
   }
 
   /** At least `k` of the numbers are not below it; the least of the range where there are fewer. */
   reachedBy(k: number): number {
+    const counts = this.#counts();
     let reached = 0;
     for (let part = parts - 1; part > 0; part--) {
-      reached += this.#counts[part] as number;
-      if (reached >= k) return this.#least + (part - margin) / this.#scale;
+      reached += counts[part] as number;
+      if (reached >= k) return this.least + (part - margin) / this.scale;
     }
-    return this.#least;
+    return this.least;
   }
 }
