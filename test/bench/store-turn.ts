@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { newId } from "../../shared/ids.ts";
 import { freshText, openPlatform, quantile, rounded } from "./memory-platform.ts";
 import { ProcessorTime, partsOf } from "./processor-time.ts";
 
@@ -31,17 +32,22 @@ const warmUp = 1_000;
 await using platform = await openPlatform();
 const { memory, embedding, vectorStore } = platform;
 
-async function twoCalls(): Promise<void> {
+/** What a turn writes, by hand: the same document, under an id of the caller's. */
+async function twoCalls(caller: number): Promise<void> {
   const content = freshText();
+  const sessionId = `session-${caller}`;
   const answer = await embedding.embed({ texts: [content], task: EmbeddingTask.SEARCH_DOCUMENT });
   const vector = answer.embeddings[0]?.result;
   if (vector?.case !== "vector") throw new Error("no vector came");
   const document = {
+    id: newId(),
     content,
     vector: vector.value,
     memoryType: MemoryType.AGENT,
     sourceSystem: "bench",
     agentId: "bench",
+    metadata: { session_id: sessionId, role: "user", turn_id: newId() },
+    dedupScope: `by-hand ${sessionId}`,
   };
   const { results } = await vectorStore.upsertDocuments({
     documents: [document],
