@@ -19,9 +19,9 @@ const rowsPerPause = 64;
 
 /**
  * Comparing along the axes is of no use where it leaves more than this share of the rows; searches
- * that tell.
+ * for about as many that tell.
  */
-const mostLeft = 0.4;
+const mostLeft = 0.25;
 const searchesThatTell = 16;
 
 /** More than what single precision does to a number of a row. */
@@ -75,8 +75,8 @@ export class KnownVectors {
   #alongAxes = 0;
   /** The same, and those that are being taken along them: what changes is taken along at once. */
   #axesReach = 0;
-  /** What comparing along the axes left of the rows, in so many searches. */
-  #left = { searches: 0, share: 0 };
+  /** What comparing along the axes left of the rows, by how many were wanted, in powers of 2. */
+  readonly #left = new Map<number, LeftRows>();
   readonly #rounding: { readonly slack: number; readonly lost: number };
 
   constructor(dimension: number) {
@@ -174,7 +174,7 @@ export class KnownVectors {
       new Float32Array(this.#memory.buffer, this.#memory.at.axes, axes.length).set(axes);
       this.#hasAxes = true;
     }
-    while (this.#axesHelp && this.#alongAxes + blockRows <= this.size) {
+    while (this.#alongAxes + blockRows <= this.size) {
       this.#axesReach = this.#alongAxes + blockRows;
       for (let row = this.#alongAxes; row < this.#axesReach; row++) {
         if (row < this.size) this.#project(row, this.#beside(row));
@@ -254,31 +254,40 @@ export class KnownVectors {
   /** Of the questions of one pass. */
   #answers(asked: readonly Asked[]): NearestCandidates[] {
     const answers = new Map<Asked, NearestCandidates>();
-    if (this.#axesHelp && this.#alongAxes > 0) {
-      const queries = asked.map(({ query }) => ({ ...query, lead: this.#lead(query) }));
+    const along = this.#alongAxes === 0 ? [] : asked.filter(({ most }) => this.#axesHelp(most));
+    if (along.length > 0) {
+      const queries = along.map(({ query }) => ({ ...query, lead: this.#lead(query) }));
       this.#scan.compare(queries, this.size, this.#alongAxes);
-      for (const [n, one] of asked.entries()) {
+      for (const [n, one] of along.entries()) {
         const reaching = this.#reaching(n, one);
         const share = reaching.rows.length / this.size;
-        this.#left.searches += 1;
-        this.#left.share += share;
+        const left = this.#leftOf(one.most);
+        left.searches += 1;
+        left.share += share;
         if (share <= mostLeft) answers.set(one, this.#best(one, this.#nearer(reaching, one)));
       }
     }
-    const left = asked.filter((one) => !answers.has(one));
-    if (left.length > 0) {
-      const queries = left.map(({ query }) => query);
+    const others = asked.filter((one) => !answers.has(one));
+    if (others.length > 0) {
+      const queries = others.map(({ query }) => query);
       this.#scan.compare(queries, this.size, 0);
-      for (const [n, one] of left.entries()) {
+      for (const [n, one] of others.entries()) {
         answers.set(one, this.#best(one, this.#reaching(n, one)));
       }
     }
     return asked.map((one) => answers.get(one) as NearestCandidates);
   }
 
-  get #axesHelp(): boolean {
-    const { searches, share } = this.#left;
-    return this.#hasAxes && (searches < searchesThatTell || share <= mostLeft * searches);
+  #axesHelp(most: number): boolean {
+    const { searches, share } = this.#leftOf(most);
+    return searches < searchesThatTell || share <= mostLeft * searches;
+  }
+
+  #leftOf(most: number): LeftRows {
+    const magnitude = 32 - Math.clz32(most);
+    const left = this.#left.get(magnitude) ?? { searches: 0, share: 0 };
+    this.#left.set(magnitude, left);
+    return left;
   }
 
   /** Of the rows that may be among the nearest those that are. */
@@ -369,6 +378,12 @@ const likelyPerWanted = 4;
 
 /** An id as a string and in a map, and what is known of its row. */
 const bytesBesideRow = 170;
+
+/** Of the rows, summed up. */
+interface LeftRows {
+  searches: number;
+  share: number;
+}
 
 /** A question of a pass. */
 interface Asked {
