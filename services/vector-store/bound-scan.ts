@@ -29,20 +29,20 @@ export class BoundScan {
   }
 
   /**
-   * Compares all rows with up to four queries, the first `alongAxes` of them along the axes; 0 where
+   * Compares all rows with up to four queries, the first `leadRows` of them along the axes; 0 where
    * queries have none.
    */
-  compare(queries: readonly ScannedQuery[], size: number, alongAxes: number): void {
+  compare(queries: readonly ScannedQuery[], size: number, leadRows: number): void {
     this.#size = size;
     // Four take as long as two and a half one by one.
     if (queries.length < 3) {
-      for (const [n, query] of queries.entries()) this.#pass([query], n, alongAxes);
-    } else this.#pass(queries, 0, alongAxes);
+      for (const [n, query] of queries.entries()) this.#pass([query], n, leadRows);
+    } else this.#pass(queries, 0, leadRows);
   }
 
-  #pass(queries: readonly ScannedQuery[], first: number, alongAxes: number): void {
+  #pass(queries: readonly ScannedQuery[], first: number, leadRows: number): void {
     const memory = this.#memory;
-    const end = Math.min(alongAxes, this.#size);
+    const end = Math.min(leadRows, this.#size);
     const lead = queries.flatMap(({ lead }) => lead ?? []);
     this.#passOver(lead, first, 0, end, memory.leadLength, (row) => ({
       rows: memory.leadAt(row),

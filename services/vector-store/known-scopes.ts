@@ -65,6 +65,7 @@ export class KnownScopes implements AsyncDisposable {
   readonly #unfit = new LRUCache<string, true>({ max: mostScopes, ttl: unfitMs });
   readonly #busy = new Set<string>();
   #work: Promise<void> = Promise.resolve();
+  #refining: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(options: KnownScopesOptions) {
@@ -115,14 +116,15 @@ export class KnownScopes implements AsyncDisposable {
     if (this.#hasRested(key)) this.#scopes.delete(key);
   }
 
-  /** Resolves when nothing is being read. */
+  /** Resolves when nothing is being read or refined. */
   async settled(): Promise<void> {
     await this.#work;
+    await this.#refining;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    await this.#work;
+    await this.settled();
     this.#scopes.clear();
   }
 
@@ -171,7 +173,7 @@ export class KnownScopes implements AsyncDisposable {
     scope.tookMs = scope.restedAt - readAt;
     this.#scopes.set(key, scope);
     if (!this.#scopes.has(key)) throw new ScopeTooLargeError();
-    await this.#refine(scope);
+    this.#refine(key, scope);
   }
 
   async #catchUp(key: string, source: ScopeSource): Promise<void> {
@@ -188,15 +190,21 @@ export class KnownScopes implements AsyncDisposable {
     if (this.#scopes.peek(key) !== scope) return;
     this.#scopes.delete(key);
     this.#scopes.set(key, scope);
-    await this.#refine(scope);
+    this.#refine(key, scope);
   }
 
-  /** Searches and changes come between the pieces. */
-  async #refine(scope: RememberedScope): Promise<void> {
-    for (const _ of scope.refine()) {
-      await setImmediate();
-      if (this.#closed) return;
-    }
+  /** Beside what is read: one scope after the other, as long as it is remembered. */
+  #refine(key: string, scope: RememberedScope): void {
+    this.#refining = this.#refining.then(async () => {
+      try {
+        for (const _ of scope.refine()) {
+          await setImmediate();
+          if (this.#closed || this.#scopes.peek(key) !== scope) return;
+        }
+      } catch (error) {
+        this.#onFailure(error);
+      }
+    });
   }
 
   /** Ends as soon as so many documents as there are will not fit, as far as those tell that came. */

@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { compiledWat } from "../../test/harness/compiled-wat.ts";
+import { BoundScan } from "./bound-scan.ts";
 import { dotProductProgram } from "./dot-product.ts";
 import { comparedError, KnownVectors, type NearestCandidates } from "./known-vectors.ts";
 import { kthLargest } from "./kth-largest.ts";
@@ -91,12 +92,13 @@ for (const [name, dimensions] of Object.entries({ "a few": 20, no: 0 })) {
     let pauses = 0;
     for (const _ of known.refine()) {
       pauses += 1;
-      set(`v${(pauses * 37) % 6_000}`);
-      if (pauses % 9 === 0) set(`new${pauses}`);
-      if (pauses % 5 === 0) remove(`v${(pauses * 11) % 6_000}`);
-      if (pauses % 100 === 0) examine();
+      for (let i = 0; i < 5; i++) set(`v${(pauses * 185 + i) % 6_000}`);
+      set(`new${pauses}`);
+      remove(`v${(pauses * 11) % 6_000}`);
+      if (pauses % 15 === 0) examine();
     }
-    expect(pauses).toBeGreaterThan(150);
+    expect(pauses).toBeGreaterThan(30);
+    const compare = vi.spyOn(BoundScan.prototype, "compare");
     for (let round = 0; round < 10; round++) {
       examine();
       for (let i = 0; i < 300; i++) {
@@ -106,8 +108,55 @@ for (const [name, dimensions] of Object.entries({ "a few": 20, no: 0 })) {
     }
     for (const _ of known.refine());
     examine();
+    const withAxes = compare.mock.calls.filter(([, , leadRows]) => leadRows > 0);
+    compare.mockRestore();
+    expect(withAxes.length).toBeGreaterThan(0);
   });
 }
+
+test("those who refine at once do not get in each other's way", () => {
+  const dimension = 256;
+  const random = numbers(17);
+  const known = new KnownVectors(dimension);
+  /** Vectors that differ in a few components, from the first of them on. */
+  const vector = (first: number) =>
+    Float32Array.from({ length: dimension }, (_, i) => {
+      return (i >= first && i < first + 12 ? 1 : 0.02) * random();
+    });
+  const fill = (first: number) => {
+    for (let i = 0; i < 6_000; i++) known.set(`v${i}`, vector(first));
+  };
+  fill(0);
+  const slower = known.refine();
+  // It has chosen the vectors to learn from.
+  for (let i = 0; i < 10; i++) slower.next();
+  fill(100);
+  for (const _ of known.refine());
+  for (const _ of slower);
+  const query = vector(100);
+  const { ids, beyond } = nearest(known, query, 20);
+  const others = Array.from({ length: 6_000 }, (_, i) => `v${i}`).filter((id) => !ids.includes(id));
+  expect(Math.max(...known.closeness(query, others).map((one) => one ?? 1))).toBeLessThanOrEqual(
+    beyond,
+  );
+});
+
+test("axes help again where vectors were gone for a while", () => {
+  const vector = spread(numbers(23), 256, 20);
+  const known = new KnownVectors(256);
+  const fill = () => {
+    for (let i = 0; i < 5_000; i++) known.set(`v${i}`, vector());
+  };
+  fill();
+  for (const _ of known.refine());
+  for (let i = 0; i < 5_000; i++) known.delete(`v${i}`);
+  for (let i = 0; i < 20; i++) expect(nearest(known, vector(), 5).ids).toEqual([]);
+  fill();
+  const compare = vi.spyOn(BoundScan.prototype, "compare");
+  expect(nearest(known, vector(), 5).ids).toHaveLength(5);
+  expect(compare.mock.calls.map(([, , leadRows]) => leadRows > 0)).toEqual([true]);
+  compare.mockRestore();
+});
 
 for (const [shape, draw] of Object.entries(shapes)) {
   for (const dimension of [1, 3, 16, 100, 768]) {

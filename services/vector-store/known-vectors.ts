@@ -1,8 +1,10 @@
 import { BoundScan, nothingBeyond } from "./bound-scan.ts";
 import { kthLargest } from "./kth-largest.ts";
-import { leadingAxes, lengthOf } from "./leading-axes.ts";
+import { leadingAxes } from "./leading-axes.ts";
+import { Pace, slowProduct } from "./pace.ts";
 import { type Comparison, type KnownQuery, knownQuery, leadComparison } from "./rounded-query.ts";
 import { lengthsOf, roundingOf, roundTo8Bits } from "./rounded-rows.ts";
+import { lengthOf } from "./vector-length.ts";
 import { blockRows, columnBytes, queriesAtOnce, rowBytes, VectorRows } from "./vector-rows.ts";
 
 /**
@@ -11,11 +13,9 @@ import { blockRows, columnBytes, queriesAtOnce, rowBytes, VectorRows } from "./v
  */
 const rowsOfCentre = 512;
 
-/** Rows of which the axes are learnt, and how few are compared without. */
+/** Rows of which the axes are learnt; fewer than these are compared without. */
 const rowsOfAxes = 2_048;
 const fewestForAxes = 4_096;
-/** Rows that are taken along the axes between two pauses: a few milliseconds. */
-const rowsPerPause = 64;
 
 /**
  * Comparing along the axes is of no use where it leaves more than this share of the rows; searches
@@ -72,9 +72,9 @@ export class KnownVectors {
   #isCentred = false;
   #hasAxes = false;
   /** Rows before this one are known along the axes; whole blocks. */
-  #alongAxes = 0;
+  #leadRows = 0;
   /** The same, and those that are being taken along them: what changes is taken along at once. */
-  #axesReach = 0;
+  #leadReach = 0;
   /** What comparing along the axes left of the rows, by how many were wanted, in powers of 2. */
   readonly #left = new Map<number, LeftRows>();
   readonly #rounding: { readonly slack: number; readonly lost: number };
@@ -126,7 +126,7 @@ export class KnownVectors {
     const { coarse } = this.#memory.planes(row);
     const { step, error } = roundTo8Bits(beside, coarse);
     this.#facts(this.#memory.coarseFactsAt(row), [step, error]);
-    if (row < this.#axesReach) this.#project(row, beside);
+    if (row < this.#leadReach) this.#project(row, beside);
   }
 
   /** A row at length 1, from the centre. */
@@ -157,30 +157,33 @@ export class KnownVectors {
   }
 
   /**
-   * Learns the axes, once there are enough vectors, and what new rows are along them. Searches may
-   * come between its pauses, after a few milliseconds each, and so may changes.
+   * Learns the axes, once there are enough vectors, and what new rows are along them. Anything may come
+   * between its pauses, after a millisecond or two each: searches, changes, and others that refine.
    */
   *refine(): Generator<void> {
-    if (this.#memory.leadLength === 0 || this.size < fewestForAxes) return;
+    const { length, leadLength, at } = this.#memory;
+    if (leadLength === 0 || this.size < fewestForAxes) return;
+    const pace = new Pace();
     if (!this.#hasAxes) {
       const every = this.size / rowsOfAxes;
       const sample: Float32Array[] = [];
       for (let n = 0; n < rowsOfAxes; n++) {
         if (this.size === 0) return;
         sample.push(this.#beside(Math.min(this.size - 1, Math.floor(n * every))));
-        if (n % rowsPerPause === 0) yield;
+        if (pace.isDue(slowProduct * length)) yield;
       }
-      const axes = yield* leadingAxes(sample, this.#memory.leadLength);
-      new Float32Array(this.#memory.buffer, this.#memory.at.axes, axes.length).set(axes);
+      const axes = yield* leadingAxes(sample, leadLength);
+      // Rows may be known along those that another one has learnt meanwhile.
+      if (!this.#hasAxes) new Float32Array(this.#memory.buffer, at.axes, axes.length).set(axes);
       this.#hasAxes = true;
     }
-    while (this.#alongAxes + blockRows <= this.size) {
-      this.#axesReach = this.#alongAxes + blockRows;
-      for (let row = this.#alongAxes; row < this.#axesReach; row++) {
+    while (this.#axesMayHelp && this.#leadRows + blockRows <= this.size) {
+      this.#leadReach = this.#leadRows + blockRows;
+      for (let row = this.#leadRows; row < this.#leadReach; row++) {
         if (row < this.size) this.#project(row, this.#beside(row));
-        if (row % rowsPerPause === 0) yield;
+        if (pace.isDue((leadLength + slowProduct) * length)) yield;
       }
-      this.#alongAxes = this.#axesReach;
+      this.#leadRows = this.#leadReach;
     }
   }
 
@@ -195,12 +198,12 @@ export class KnownVectors {
     this.#lengths[row] = this.#lengths[last] as number;
     this.#ids[row] = moved;
     this.#rows.set(moved, row);
-    if (row < this.#axesReach && last >= this.#alongAxes) this.#project(row, this.#beside(row));
+    if (row < this.#leadReach && last >= this.#leadRows) this.#project(row, this.#beside(row));
   }
 
   /** Makes the 8 bits of a row along the axes. */
   #project(row: number, beside: Float32Array): void {
-    const along = this.#alongAxesOf(beside);
+    const along = this.#leadOf(beside);
     const { lead } = this.#memory.planes(row);
     const { step, error } = roundTo8Bits(along, lead);
     const square = lengthOf(beside) ** 2;
@@ -209,11 +212,11 @@ export class KnownVectors {
   }
 
   /** What a vector is along the axes, until the next one is asked for. */
-  #alongAxesOf(vector: Float32Array): Float32Array {
+  #leadOf(vector: Float32Array): Float32Array {
     const { at, bounds, length, leadLength, buffer } = this.#memory;
     new Float32Array(buffer, at.vector, length).set(vector);
-    bounds.products(at.axes, leadLength, at.vector, length, at.alongAxes);
-    return new Float32Array(buffer, at.alongAxes, leadLength);
+    bounds.products(at.axes, leadLength, at.vector, length, at.lead);
+    return new Float32Array(buffer, at.lead, leadLength);
   }
 
   #facts(at: number, facts: readonly number[]): void {
@@ -254,10 +257,13 @@ export class KnownVectors {
   /** Of the questions of one pass. */
   #answers(asked: readonly Asked[]): NearestCandidates[] {
     const answers = new Map<Asked, NearestCandidates>();
-    const along = this.#alongAxes === 0 ? [] : asked.filter(({ most }) => this.#axesHelp(most));
+    const along =
+      this.#leadRows === 0
+        ? []
+        : asked.filter(({ most }) => most < this.size && axesHelp(this.#leftOf(most)));
     if (along.length > 0) {
       const queries = along.map(({ query }) => ({ ...query, lead: this.#lead(query) }));
-      this.#scan.compare(queries, this.size, this.#alongAxes);
+      this.#scan.compare(queries, this.size, this.#leadRows);
       for (const [n, one] of along.entries()) {
         const reaching = this.#reaching(n, one);
         const share = reaching.rows.length / this.size;
@@ -278,9 +284,9 @@ export class KnownVectors {
     return asked.map((one) => answers.get(one) as NearestCandidates);
   }
 
-  #axesHelp(most: number): boolean {
-    const { searches, share } = this.#leftOf(most);
-    return searches < searchesThatTell || share <= mostLeft * searches;
+  /** For some searches at least, as far as those tell that there were. */
+  get #axesMayHelp(): boolean {
+    return this.#left.size === 0 || [...this.#left.values()].some(axesHelp);
   }
 
   #leftOf(most: number): LeftRows {
@@ -348,7 +354,7 @@ export class KnownVectors {
   }
 
   #lead({ unit, ofCentre }: KnownQuery): Comparison {
-    const along = this.#alongAxesOf(unit);
+    const along = this.#leadOf(unit);
     return leadComparison(along, this.#memory.leadLength, ofCentre, this.#rounding);
   }
 
@@ -383,6 +389,10 @@ const bytesBesideRow = 170;
 interface LeftRows {
   searches: number;
   share: number;
+}
+
+function axesHelp({ searches, share }: LeftRows): boolean {
+  return searches < searchesThatTell || share <= mostLeft * searches;
 }
 
 /** A question of a pass. */

@@ -1,11 +1,10 @@
 import { wasmMemory, wasmPageBytes } from "../../shared/web-assembly.ts";
+import { Pace, slowProduct } from "./pace.ts";
 import { rowBounds } from "./row-bounds.ts";
+import { lengthOf } from "./vector-length.ts";
 
 /** More bring the axes nearer to the best ones, each time by less. */
 const iterations = 5;
-
-/** Products between two pauses: about a millisecond. */
-const rowsPerPause = 8;
 
 /** Of a length before: what is left is the rounding of what was there. */
 const negligible = 1e-9;
@@ -13,7 +12,7 @@ const negligible = 1e-9;
 /**
  * Axes along which vectors differ most: the first of their principal components, about, by subspace
  * iteration on the matrix of their products (Golub and Van Loan, Matrix Computations, 8.2.4). Pauses
- * after each millisecond of work or so.
+ * after each millisecond or two of work.
  *
  * `rows` are equally long, a multiple of 4. Returns so many axes, one after the other, of length 1
  * and at right angles; where vectors differ in fewer ways, the last ones are 0.
@@ -28,29 +27,31 @@ export function* leadingAxes(
   const { products } = rowBounds(memory);
   const vector = 4 * length * (samples + length);
   const out = vector + 4 * length;
+  const pace = new Pace();
   const columns = new Float32Array(memory.buffer, 0, length * samples);
   for (const [n, row] of rows.entries()) {
     for (let i = 0; i < length; i++) columns[i * samples + n] = row[i] as number;
-    if (n % (8 * rowsPerPause) === 0) yield;
+    if (pace.isDue(slowProduct * length)) yield;
   }
   const matrix = columns.byteLength;
   for (let i = 0; i < length; i++) {
     products(0, length, 4 * i * samples, samples, matrix + 4 * i * length);
-    if (i % rowsPerPause === 0) yield;
+    if (pace.isDue(length * samples)) yield;
   }
   const placed = new Float32Array(memory.buffer, vector, length);
   const multiplied = new Float32Array(memory.buffer, out, length);
   const axes = Array.from({ length: count }, (_, n) => start(n, length));
   for (let iteration = 0; iteration < iterations; iteration++) {
-    for (const [n, axis] of axes.entries()) {
+    for (const axis of axes) {
       placed.set(axis);
       products(matrix, length, vector, length, out);
       axis.set(multiplied);
-      if (n % rowsPerPause === 0) yield;
+      if (pace.isDue(length * length)) yield;
     }
     for (const [n, axis] of axes.entries()) {
       straighten(axis, axes.slice(0, n));
-      if (n % rowsPerPause === 0) yield;
+      // Twice, to measure and to take away.
+      if (pace.isDue(slowProduct * 4 * n * length)) yield;
     }
   }
   const result = new Float32Array(count * length);
@@ -82,10 +83,4 @@ function straighten(axis: Float64Array, others: readonly Float64Array[]): void {
   const length = lengthOf(axis);
   const scale = length > before * negligible ? 1 / length : 0;
   for (let i = 0; i < axis.length; i++) axis[i] = (axis[i] as number) * scale;
-}
-
-export function lengthOf(vector: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < vector.length; i++) sum += (vector[i] as number) ** 2;
-  return Math.sqrt(sum);
 }

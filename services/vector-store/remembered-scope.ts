@@ -78,7 +78,7 @@ export class RememberedScope implements KnownScope {
     if (this.#places.has(id)) this.#places.set(id, place);
   }
 
-  /** Work that makes searches quicker, in pieces of a few milliseconds; anything may come between. */
+  /** Work that makes searches quicker, in pieces of a millisecond or two; anything may come between. */
   refine(): Generator<void> {
     return this.#vectors.refine();
   }

@@ -1,10 +1,11 @@
-import { lengthOf } from "./leading-axes.ts";
+import { longestRow } from "./rounded-rows.ts";
+import { lengthOf } from "./vector-length.ts";
 
 /** Largest step of 16 bits on each side of 0. */
 const mostSteps = 32_767;
 
 /** Numbers of 16 bits, as rows of 8 bits are compared with them. */
-export interface RoundedNumbers {
+interface RoundedNumbers {
   /** Padded with 0. */
   readonly steps: Int16Array;
   /** What one step is. */
@@ -17,7 +18,7 @@ export interface RoundedNumbers {
 }
 
 /** `padded` is how many numbers of 16 bits there are to be. */
-export function roundedNumbers(values: ArrayLike<number>, padded: number): RoundedNumbers {
+function roundedNumbers(values: ArrayLike<number>, padded: number): RoundedNumbers {
   let largest = 0;
   for (let i = 0; i < values.length; i++)
     largest = Math.max(largest, Math.abs(values[i] as number));
@@ -65,9 +66,6 @@ export interface KnownQuery {
   /** With the rows of 8 bits. */
   readonly coarse: Comparison;
 }
-
-/** No vector that is compared is longer: one of length 1 from a mean of such. */
-export const longestRow = 2;
 
 /** More than what single precision does to a bound, and to a similarity. */
 const singlePrecision = 2 ** -18;

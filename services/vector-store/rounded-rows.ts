@@ -1,4 +1,5 @@
-import { longestRow } from "./rounded-query.ts";
+/** No vector that is compared is longer: one of length 1 from a mean of such. */
+export const longestRow = 2;
 
 /** Steps of a component that is rounded to 8 bits, on each side of 0. */
 const mostSteps = 127;
@@ -6,8 +7,12 @@ const mostSteps = 127;
 /** Of what is no number but 0: there is no step of 0. */
 const leastStep = 1e-30;
 
-/** Vectors of fewer components are compared as quickly without axes, and axes are not more than these. */
+/**
+ * Vectors of fewer components are compared as quickly without axes; learning those of longer ones takes
+ * too long. There are not more axes than these.
+ */
 const leastForAxes = 256;
+const mostForAxes = 2_048;
 const mostAxes = 256;
 
 /** Of rows and of rows along the axes, as multiples of 16. */
@@ -17,7 +22,8 @@ export function lengthsOf(dimension: number): {
 } {
   const length = Math.ceil(dimension / 16) * 16;
   const axes = Math.min(mostAxes, Math.round(length / 96) * 16);
-  return { length, leadLength: dimension < leastForAxes ? 0 : axes };
+  const hasAxes = dimension >= leastForAxes && dimension <= mostForAxes;
+  return { length, leadLength: hasAxes ? axes : 0 };
 }
 
 /**

@@ -12,8 +12,8 @@ export class Threshold {
   readonly #counts: () => Uint32Array;
 
   /**
-   * For numbers of this range; one outside of it is not counted. `counts` is where they are counted,
-   * where another one than `add` does that too.
+   * For numbers of this range; `add` does not count one outside of it. `counts` is where they are
+   * counted, where another one does that too.
    */
   constructor(least: number, most: number, counts?: () => Uint32Array) {
     this.least = least;

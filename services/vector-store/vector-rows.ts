@@ -35,7 +35,7 @@ interface Places {
   readonly fullQuery: number;
   /** A vector of 32 bits, and its components along the axes. */
   readonly vector: number;
-  readonly alongAxes: number;
+  readonly lead: number;
   readonly axes: number;
   readonly products: number;
   readonly counts: number;
@@ -70,7 +70,7 @@ export class VectorRows {
       query: 2 * length,
       fullQuery: 8 * length,
       vector: 4 * length,
-      alongAxes: 4 * leadLength,
+      lead: 4 * leadLength,
       axes: 4 * leadLength * length,
       products: queriesAtOnce * column,
       counts: 4 * parts,
@@ -104,8 +104,9 @@ export class VectorRows {
 
   /** Room for one more block. Views of the memory that was are void. */
   grow(): void {
-    this.#capacity += blockRows;
-    this.#reserve(this.#blockAt(this.#capacity));
+    const capacity = this.#capacity + blockRows;
+    this.#reserve(this.#blockAt(capacity));
+    this.#capacity = capacity;
   }
 
   #reserve(bytes: number): void {
