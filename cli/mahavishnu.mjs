@@ -7,8 +7,10 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const ownNode = join(here, "..", "node_modules", "node", "bin", "node");
+/** There while packages are being installed: node may be there before the others are. */
+const installing = join(here, "..", ".installing");
 
-if (!existsSync(ownNode)) {
+if (!existsSync(ownNode) || existsSync(installing)) {
   const { status } = spawnSync(process.execPath, [join(here, "../deploy/local/install.mjs")], {
     stdio: ["ignore", 2, 2],
   });
