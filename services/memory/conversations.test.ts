@@ -7,6 +7,7 @@ import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.j
 import { reasonOf } from "../../shared/rpc/peer-errors.ts";
 import { eventually } from "./testing/running-service.ts";
 import {
+  agentMemory,
   failure,
   fieldsOf,
   lesson,
@@ -41,6 +42,14 @@ describe("conversation turns", () => {
       repoId: "r",
       metadata: { mood: "calm", session_id: "s", role: "user", turn_id: turns[0]?.id },
     });
+  });
+
+  it("have memories whose ids are new, as those of a caller need not be", async () => {
+    const { idsWereNew } = suite.peers.vectorStore;
+    const before = idsWereNew.length;
+    await suite.client.storeConversationTurn(turnOf("hello"));
+    await suite.client.storeMemory(agentMemory("hello"));
+    expect(idsWereNew.slice(before)).toEqual([true, false]);
   });
 
   it("with equal content share a memory within a session, and not beyond", async () => {

@@ -65,9 +65,12 @@ export class DocumentWriter {
     {
       beforeWrite = async () => {},
       ahead,
+      idsAreNew = false,
     }: {
       readonly beforeWrite?: (withoutVector: readonly NewMemory[]) => Promise<void>;
       readonly ahead?: EmbeddedAhead | undefined;
+      /** Nothing has been written under the memories' ids. */
+      readonly idsAreNew?: boolean;
     } = {},
   ): Promise<Written[]> {
     if (memories.length === 0) return [];
@@ -81,7 +84,7 @@ export class DocumentWriter {
           : { model: "", vectors: texts.map(() => undefined), late: false };
       await beforeWrite(memories.filter((_, index) => embedded.vectors[index] === undefined));
       try {
-        return await this.#upsert(call, memories, embedded);
+        return await this.#upsert(call, memories, embedded, idsAreNew);
       } catch (error) {
         if (!isMismatch(error) || attempt === mostAttempts) throw error;
         this.#vectors.forgetModel(call.tenant);
@@ -93,13 +96,14 @@ export class DocumentWriter {
     call: Call,
     memories: readonly NewMemory[],
     { model, vectors }: EmbeddedTexts,
+    idsAreNew: boolean,
   ): Promise<Written[]> {
     const writes = memories.map((memory, index) => ({ memory, vector: vectors[index] }));
     const written: Written[] = [];
     for (const part of messageParts(writes, bytesOf)) {
       const budgetMs = remainingMs(call, this.#budgetMs);
       const outcomes = await withinOrUnavailable(call, "vector-store", budgetMs, (peerCall) =>
-        this.#documents.upsert(peerCall, part, model),
+        this.#documents.upsert(peerCall, part, model, { idsAreNew }),
       );
       const mismatch = outcomes.find((one) => one.kind === "refused" && isMismatch(one.error));
       if (mismatch?.kind === "refused") throw mismatch.error;

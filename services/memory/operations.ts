@@ -98,7 +98,7 @@ export class Operations {
       return begun;
     }
     try {
-      const written = await this.#apply(call, operation, { ahead, mayLeaveEnd: true });
+      const written = await this.#apply(call, operation, { ahead, isFirst: true });
       const main = written[0];
       const turn =
         begun.turn === undefined || main?.kind !== "stored"
@@ -163,8 +163,12 @@ export class Operations {
     operation: Operation,
     {
       ahead,
-      mayLeaveEnd = false,
-    }: { readonly ahead?: EmbeddedAhead | undefined; readonly mayLeaveEnd?: boolean } = {},
+      isFirst = false,
+    }: {
+      readonly ahead?: EmbeddedAhead | undefined;
+      /** Nobody has begun to write the documents before, and nobody else will meanwhile. */
+      readonly isFirst?: boolean;
+    } = {},
   ): Promise<readonly Written[]> {
     const { mainCount } = operation;
     const known = await knownIds(call, this.#documents, operation.documents.slice(mainCount));
@@ -172,7 +176,9 @@ export class Operations {
       known.size === 0
         ? operation.documents
         : operation.documents.filter(({ id }) => !known.has(id));
-    const written = await this.#writer.write(call, documents, { ahead });
+    // The id of a turn's memory was made for it.
+    const idsAreNew = isFirst && operation.turnId !== undefined;
+    const written = await this.#writer.write(call, documents, { ahead, idsAreNew });
     const main = written.slice(0, mainCount);
     const first = main[0];
     const withoutVector = written.flatMap((one, index) =>
@@ -190,7 +196,7 @@ export class Operations {
       deduplicated: first?.kind === "stored" && first.deduplicated,
       withoutVector,
     };
-    if (mayLeaveEnd && canBeLeft(operation, end)) this.#endLater(call.tenant, operation);
+    if (isFirst && canBeLeft(operation, end)) this.#endLater(call.tenant, operation);
     else await this.#store.finish(call.tenant, operation, end, call.signal);
     return main;
   }

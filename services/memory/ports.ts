@@ -107,11 +107,15 @@ export interface QueryVector {
 export interface Documents {
   /** The model whose vectors the collection holds; empty until the first is written. */
   embeddingModel(call: PeerCall): Promise<string>;
-  /** Writes 1 to 1,000 documents in one transaction. `model` made the vectors. */
+  /**
+   * Writes 1 to 1,000 documents in one transaction. `model` made the vectors. `idsAreNew` where the
+   * caller has just made the ids: a lone document is then written in less time.
+   */
   upsert(
     call: PeerCall,
     documents: readonly DocumentWrite[],
     model: string,
+    options?: { readonly idsAreNew: boolean },
   ): Promise<DocumentOutcome[]>;
   /**
    * Writes nothing but the vectors, of 1 to 1,000 documents. Refused as `aborted` where the content

@@ -51,8 +51,9 @@ export class VectorStoreClient implements Documents {
     call: PeerCall,
     documents: readonly DocumentWrite[],
     model: string,
+    { idsAreNew }: { readonly idsAreNew: boolean } = { idsAreNew: false },
   ): Promise<DocumentOutcome[]> {
-    const request = { collection, documents: documents.map(toProtoDocument), model };
+    const request = { collection, documents: documents.map(toProtoDocument), model, idsAreNew };
     const { results } = await told(this.#client.upsertDocuments(request, outgoing(call)));
     if (results.length !== documents.length) throw garbled();
     return results.map(toOutcome);

@@ -23,6 +23,7 @@ import { type DocumentRow, documentOfRow } from "./sql/document-row.ts";
 import { DocumentSearch, type SearchOptions } from "./sql/document-search.ts";
 import { DocumentWrites } from "./sql/document-writes.ts";
 import { IndexBuilds } from "./sql/index-builds.ts";
+import { insertLone } from "./sql/insert-lone.ts";
 import {
   countStatement,
   deleteStatement,
@@ -150,6 +151,8 @@ export class PostgresDocumentStore implements DocumentStore, AsyncDisposable {
     write: DocumentWrite,
     signal: AbortSignal | undefined,
   ): Promise<WriteResult[]> {
+    const created = await insertLone(this.#database, tenant, collection, write, signal);
+    if (created !== undefined) return [created];
     return await this.#writing(collection, write, signal, (tx, vectorOid) =>
       new DocumentWrites(tx, collection.table, tenant, vectorOid).run(write.documents),
     );

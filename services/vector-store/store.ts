@@ -23,6 +23,8 @@ export interface DocumentWrite {
   /** The model of the vectors; needed where a document has one. */
   readonly model: string | undefined;
   readonly documents: readonly NewDocument[];
+  /** The caller believes that neither ids nor contents are there; default false. */
+  readonly idsAreNew?: boolean;
 }
 
 /** Documents to write whole or not at all, and others to delete with them. */

@@ -35,6 +35,8 @@ export class FakeVectorStore {
   losesAnswers = false;
   /** Runs before every write. */
   beforeWrite: (vectorsOnly: boolean) => Promise<void> = async () => {};
+  /** Of each write, whether it said so. */
+  readonly idsWereNew: boolean[] = [];
   /** How many ids each read asked for. */
   readonly reads: number[] = [];
   /** How many documents one answer can carry. */
@@ -68,7 +70,9 @@ export class FakeVectorStore {
         await behave(signal);
         return { collection: { embeddingModel: this.toldModel ?? this.model } };
       },
-      upsertDocuments: async ({ documents, model, vectorsOnly }, { signal, requestHeader }) => {
+      upsertDocuments: async (request, { signal, requestHeader }) => {
+        const { documents, model, vectorsOnly } = request;
+        this.idsWereNew.push(request.idsAreNew);
         await behave(signal);
         if (documents.some((document) => document.vector !== undefined)) this.#claim(model);
         const tenant = requestHeader.get(tenantHeader) ?? "";

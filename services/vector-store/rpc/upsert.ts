@@ -21,6 +21,7 @@ export interface UpsertRequest {
   readonly collection: string;
   readonly documents: readonly Document[];
   readonly model: string;
+  readonly idsAreNew?: boolean;
 }
 
 export type UpsertResult = MessageInitShape<typeof UpsertResultSchema>;
@@ -39,7 +40,16 @@ export async function upsert(
   const written =
     valid.length === 0
       ? []
-      : await store.write(tenant, { collection: collection.name, model, documents: valid }, signal);
+      : await store.write(
+          tenant,
+          {
+            collection: collection.name,
+            model,
+            documents: valid,
+            idsAreNew: request.idsAreNew ?? false,
+          },
+          signal,
+        );
   const resultOf = new Map<NewDocument, WriteResult | undefined>(
     valid.map((document, i) => [document, written[i]]),
   );

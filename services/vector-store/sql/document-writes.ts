@@ -20,7 +20,7 @@ import { insertPassages, withoutPassages } from "./passage-writes.ts";
  */
 const maxRounds = 10;
 
-/** The writing of one request's documents, inside of a transaction. */
+/** The writing of one request's documents, inside of a transaction unless said otherwise. */
 export class DocumentWrites {
   readonly #tx: Queryable;
   readonly #table: DocumentTable;
@@ -50,6 +50,20 @@ export class DocumentWrites {
       if (result === undefined) throw new Error(`no result for document ${position}`);
       return result;
     });
+  }
+
+  /**
+   * Inserts a document that has no passages, in one statement, which needs no transaction. False where
+   * its id or its content is there.
+   */
+  async insertLone(document: NewDocument, signal: AbortSignal | undefined): Promise<boolean> {
+    const planned = { document, position: 0, key: contentKey(document) };
+    const { rows } = await this.#tx.query<{ id: string }>(
+      { name: `insert_lone_${this.#table.name}`, text: insertText(this.#table) },
+      [this.#tenant, ...this.#inputArrays([planned])],
+      signal,
+    );
+    return rows.length > 0;
   }
 
   /** Does what can be done at once; returns the documents that are to be looked at again. */
@@ -87,16 +101,10 @@ export class DocumentWrites {
 
   /** Inserts those that no other writer has stored meanwhile; returns their ids. */
   async #insert(planned: readonly PlannedDocument[]): Promise<Set<string>> {
-    const { rows } = await this.#tx.query<{ id: string }>(
-      `insert into ${this.#table.name} (tenant, ${inputColumns}, updated_at)
-      select i.tenant, i.id, i.content, i.memory_type, i.source_system, i.agent_id,
-        i.workflow_id, i.repo_id, i.metadata, i.content_hash, i.dedup_scope,
-        least(i.created_at, now()), i.expires_at, ${asStored(this.#table, "i.embedding")}, now()
-      from ${input}
-      on conflict do nothing
-      returning id`,
-      [this.#tenant, ...this.#inputArrays(planned)],
-    );
+    const { rows } = await this.#tx.query<{ id: string }>(insertText(this.#table), [
+      this.#tenant,
+      ...this.#inputArrays(planned),
+    ]);
     const written = new Set(rows.map((row) => row.id));
     await this.#insertPassages(planned.filter(({ document }) => written.has(document.id)));
     return written;
@@ -211,6 +219,15 @@ const input = givenRows(
     "$9::jsonb[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::vector[]",
   inputColumns,
 );
+
+const insertText = (table: DocumentTable) =>
+  `insert into ${table.name} (tenant, ${inputColumns}, updated_at)
+  select i.tenant, i.id, i.content, i.memory_type, i.source_system, i.agent_id, i.workflow_id,
+    i.repo_id, i.metadata, i.content_hash, i.dedup_scope, least(i.created_at, now()), i.expires_at,
+    ${asStored(table, "i.embedding")}, now()
+  from ${input}
+  on conflict do nothing
+  returning id`;
 
 /** Of the same rows what decides about their passages. */
 const vectorsGiven = givenRows(

@@ -257,6 +257,16 @@ export declare type UpsertDocumentsRequest = Message<"mahavishnu.vectorstore.v1.
    * @generated from field: bool all_or_nothing = 11;
    */
   allOrNothing: boolean;
+
+  /**
+   * The caller has just made the ids and knows of no document with these contents. A lone document
+   * without passages is then inserted at once, where otherwise it is looked for first; where its id
+   * or its content is there after all, it is written as otherwise. Changes how long a write takes
+   * and nothing else. Default: false.
+   *
+   * @generated from field: bool ids_are_new = 12;
+   */
+  idsAreNew: boolean;
 };
 
 /**
