@@ -1,3 +1,4 @@
+import { AxesUse, mostLeft } from "./axes-use.ts";
 import { BoundScan, nothingBeyond } from "./bound-scan.ts";
 import { kthLargest } from "./kth-largest.ts";
 import { leadingAxes } from "./leading-axes.ts";
@@ -16,13 +17,6 @@ const rowsOfCentre = 512;
 /** Rows of which the axes are learnt; fewer than these are compared without. */
 const rowsOfAxes = 2_048;
 const fewestForAxes = 4_096;
-
-/**
- * Comparing along the axes is of no use where it leaves more than this share of the rows; searches
- * for about as many that tell.
- */
-const mostLeft = 0.25;
-const searchesThatTell = 16;
 
 /** More than what single precision does to a number of a row. */
 const roundedUp = 1 + 2 ** -20;
@@ -75,8 +69,7 @@ export class KnownVectors {
   #leadRows = 0;
   /** The same, and those that are being taken along them: what changes is taken along at once. */
   #leadReach = 0;
-  /** What comparing along the axes left of the rows, by how many were wanted, in powers of 2. */
-  readonly #left = new Map<number, LeftRows>();
+  readonly #axesUse = new AxesUse();
   readonly #rounding: { readonly slack: number; readonly lost: number };
 
   constructor(dimension: number) {
@@ -177,7 +170,7 @@ export class KnownVectors {
       if (!this.#hasAxes) new Float32Array(this.#memory.buffer, at.axes, axes.length).set(axes);
       this.#hasAxes = true;
     }
-    while (this.#axesMayHelp && this.#leadRows + blockRows <= this.size) {
+    while (this.#axesUse.forAny && this.#leadRows + blockRows <= this.size) {
       this.#leadReach = this.#leadRows + blockRows;
       for (let row = this.#leadRows; row < this.#leadReach; row++) {
         if (row < this.size) this.#project(row, this.#beside(row));
@@ -260,16 +253,14 @@ export class KnownVectors {
     const along =
       this.#leadRows === 0
         ? []
-        : asked.filter(({ most }) => most < this.size && axesHelp(this.#leftOf(most)));
+        : asked.filter(({ most }) => most < this.size && this.#axesUse.for(most));
     if (along.length > 0) {
       const queries = along.map(({ query }) => ({ ...query, lead: this.#lead(query) }));
       this.#scan.compare(queries, this.size, this.#leadRows);
       for (const [n, one] of along.entries()) {
         const reaching = this.#reaching(n, one);
         const share = reaching.rows.length / this.size;
-        const left = this.#leftOf(one.most);
-        left.searches += 1;
-        left.share += share;
+        this.#axesUse.note(one.most, share);
         if (share <= mostLeft) answers.set(one, this.#best(one, this.#nearer(reaching, one)));
       }
     }
@@ -282,18 +273,6 @@ export class KnownVectors {
       }
     }
     return asked.map((one) => answers.get(one) as NearestCandidates);
-  }
-
-  /** For some searches at least, as far as those tell that there were. */
-  get #axesMayHelp(): boolean {
-    return this.#left.size === 0 || [...this.#left.values()].some(axesHelp);
-  }
-
-  #leftOf(most: number): LeftRows {
-    const magnitude = 32 - Math.clz32(most);
-    const left = this.#left.get(magnitude) ?? { searches: 0, share: 0 };
-    this.#left.set(magnitude, left);
-    return left;
   }
 
   /** Of the rows that may be among the nearest those that are. */
@@ -384,16 +363,6 @@ const likelyPerWanted = 4;
 
 /** An id as a string and in a map, and what is known of its row. */
 const bytesBesideRow = 170;
-
-/** Of the rows, summed up. */
-interface LeftRows {
-  searches: number;
-  share: number;
-}
-
-function axesHelp({ searches, share }: LeftRows): boolean {
-  return searches < searchesThatTell || share <= mostLeft * searches;
-}
 
 /** A question of a pass. */
 interface Asked {

@@ -93,6 +93,7 @@ export function knownQuery(
     // Half a step is the largest error of a component.
     ofStep: sum / 2,
     ofBoth: error,
+    // All components are compared. What stands where the rest would is a number, whatever it says.
     ofRest: 0,
   };
   return { values, length, unit, ofCentre, coarse };
