@@ -44,12 +44,13 @@ describe("conversation turns", () => {
     });
   });
 
-  it("have memories whose ids are new, as those of a caller need not be", async () => {
+  it("have memories whose ids are new, as those that a caller gives need not be", async () => {
     const { idsWereNew } = suite.peers.vectorStore;
     const before = idsWereNew.length;
     await suite.client.storeConversationTurn(turnOf("hello"));
     await suite.client.storeMemory(agentMemory("hello"));
-    expect(idsWereNew.slice(before)).toEqual([true, false]);
+    await suite.client.storeMemory(agentMemory("good day", { id: "given" }));
+    expect(idsWereNew.slice(before)).toEqual([true, true, false]);
   });
 
   it("with equal content share a memory within a session, and not beyond", async () => {

@@ -82,7 +82,7 @@ export class Memories {
     if (idGiven) await this.#store.unmark(call.tenant, [memory.id], call.signal);
     const insights = insightsOf(memory);
     if (request === undefined && insights.length === 0) {
-      const [written] = await this.#storePlain(call, [memory]);
+      const [written] = await this.#storePlain(call, [memory], !idGiven);
       if (written === undefined) throw new Error("a write of one memory has one outcome");
       if (written.kind === "refused") throw written.error;
       return this.#answerStored(call, memory, written, []);
@@ -163,7 +163,11 @@ export class Memories {
    * Memories without insights: one write is all, unless vectors are missing. Then a durable note
    * of that goes first, so that no memory can stay without its vector for ever.
    */
-  async #storePlain(call: Call, memories: readonly NewMemory[]): Promise<Written[]> {
+  async #storePlain(
+    call: Call,
+    memories: readonly NewMemory[],
+    idsAreNew = false,
+  ): Promise<Written[]> {
     const noted = new Set<string>();
     const beforeWrite = async (without: readonly NewMemory[]) => {
       for (const { id } of without) noted.add(id);
@@ -174,7 +178,7 @@ export class Memories {
         call.signal,
       );
     };
-    const written = await this.#writer.write(call, memories, { beforeWrite });
+    const written = await this.#writer.write(call, memories, { beforeWrite, idsAreNew });
     if (noted.size === 0) return written;
     const due: PendingEmbedding[] = [];
     const obsolete: string[] = [];
