@@ -145,6 +145,9 @@ it("what is stored, changed and deleted has spans by the conventions' names", as
   expect(spans.map(({ name, attributes }) => [name, attributes])).toEqual([
     named("create_memory", 1, { "mahavishnu.memory.type": "agent" }),
     named("create_memory", 2, { "mahavishnu.memory.type": "rag", ...failed }),
+    named("create_memory", 4),
+    named("create_memory", 2, { "mahavishnu.memory.type": "rag" }),
+    named("create_memory", 1, { "mahavishnu.memory.type": "insight", ...failed }),
     named("update_memory", 1),
     named("update_memory", 1, failed),
     named("delete_memory", 3),
@@ -185,6 +188,13 @@ async function use(metrics: MemoryMetrics) {
   expect(await metrics.storing("agent", 1, async () => "answer")).toBe("answer");
   const failing = () => Promise.reject(new Error("failed"));
   await expect(metrics.storing("rag", 2, failing)).rejects.toThrow("failed");
+  const outcomes = (...kinds: ("stored" | "refused")[]) => kinds.map((kind) => ({ kind }));
+  const told = outcomes("stored", "refused", "stored", "stored");
+  const mixed = ["rag", "rag", "agent", "rag"] as const;
+  expect(await metrics.storingMany(mixed, async () => told)).toBe(told);
+  await metrics.storingMany(["rag", "rag"], async () => outcomes("stored", "stored"));
+  await expect(metrics.storingMany(["insight"], failing)).rejects.toThrow("failed");
+  metrics.refused("unknown");
   await metrics.updating(async () => "updated");
   await expect(metrics.updating(failing)).rejects.toThrow("failed");
   expect(await metrics.deleting(async () => 3)).toBe(3);
@@ -198,6 +208,20 @@ it("counts and times what is stored, changed and deleted", async () => {
     ["memory.store.latency", { memory_type: "agent", outcome: "stored" }],
     ["memory.store.count", 2, { memory_type: "rag", outcome: "failed" }],
     ["memory.store.latency", { memory_type: "rag", outcome: "failed" }],
+    // Four of two types at once.
+    ["memory.store.count", 2, { memory_type: "rag", outcome: "stored" }],
+    ["memory.store.latency", { memory_type: "rag", outcome: "stored" }],
+    ["memory.store.count", 1, { memory_type: "rag", outcome: "failed" }],
+    ["memory.store.latency", { memory_type: "rag", outcome: "failed" }],
+    ["memory.store.count", 1, { memory_type: "agent", outcome: "stored" }],
+    ["memory.store.latency", { memory_type: "agent", outcome: "stored" }],
+    // Two of one type.
+    ["memory.store.count", 2, { memory_type: "rag", outcome: "stored" }],
+    ["memory.store.latency", { memory_type: "rag", outcome: "stored" }],
+    // One whose request failed as a whole, and one that was not valid.
+    ["memory.store.count", 1, { memory_type: "insight", outcome: "failed" }],
+    ["memory.store.latency", { memory_type: "insight", outcome: "failed" }],
+    ["memory.store.count", 1, { memory_type: "unknown", outcome: "failed" }],
     ["memory.update.count", 1, { outcome: "updated" }],
     ["memory.update.count", 1, { outcome: "failed" }],
     ["memory.delete.count", 3, undefined],

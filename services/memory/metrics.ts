@@ -14,6 +14,11 @@ import { inMemorySpan } from "./spans.ts";
 /** The conventions' name of what a search does. */
 const operation = "search_memory";
 
+/** `unknown`: an item of many that was refused because it has no type that is known. */
+export type CountedType = MemoryType | "unknown";
+
+type StoreOutcome = "stored" | "failed";
+
 /** For whom a search asks; empty: anybody. */
 export interface SearchedFor {
   readonly agentId: string;
@@ -30,7 +35,7 @@ export interface MeasuredAnswer {
 export class MemoryMetrics {
   readonly #enabled: boolean;
   readonly #meter: Meter;
-  readonly #stored;
+  readonly #storeCount;
   readonly #storeLatency;
   readonly #updates;
   readonly #deletions;
@@ -42,11 +47,12 @@ export class MemoryMetrics {
   constructor(enabled: boolean, meter = metrics.getMeter("mahavishnu.memory")) {
     this.#enabled = enabled;
     this.#meter = meter;
-    this.#stored = meter.createCounter("memory.store.count", {
+    this.#storeCount = meter.createCounter("memory.store.count", {
       description: "Memories that callers asked to store, by type and outcome",
     });
     this.#storeLatency = meter.createHistogram("memory.store.latency", {
-      description: "How long storing one memory, turn or execution took, by type and outcome",
+      description:
+        "How long storing a memory, turn or execution took, or many at once, by type and outcome",
       unit: "ms",
     });
     this.#updates = meter.createCounter("memory.update.count", {
@@ -89,8 +95,7 @@ export class MemoryMetrics {
   /** Counts `count` memories as stored, or as failed where the work throws. */
   async storing<T>(type: MemoryType, count: number, work: () => Promise<T>): Promise<T> {
     const started = performance.now();
-    const attributes = { memory_type: type };
-    let outcome: "stored" | "failed" = "failed";
+    let outcome: StoreOutcome = "failed";
     try {
       const result = await this.#inSpan(
         "create_memory",
@@ -100,20 +105,62 @@ export class MemoryMetrics {
       outcome = "stored";
       return result;
     } finally {
-      this.stored(type, count, outcome);
-      if (this.#enabled) {
-        this.#storeLatency.record(performance.now() - started, { ...attributes, outcome });
+      this.#stored(type, count, outcome, started);
+    }
+  }
+
+  /**
+   * Counts memories that are stored at once, by the outcome of each, which `work` gives in the
+   * order of `types`; all as failed where it throws. The time that it took is recorded once for
+   * each type and outcome.
+   */
+  async storingMany<T extends { readonly kind: "stored" | "refused" }>(
+    types: readonly MemoryType[],
+    work: () => Promise<readonly T[]>,
+  ): Promise<readonly T[]> {
+    if (!this.#enabled) return await work();
+    const started = performance.now();
+    const [type] = types;
+    const ofOneType = type !== undefined && types.every((other) => other === type);
+    let outcomes: readonly T[] = [];
+    try {
+      outcomes = await this.#inSpan(
+        "create_memory",
+        {
+          ...(ofOneType ? { "mahavishnu.memory.type": type } : {}),
+          "gen_ai.memory.record.count": types.length,
+        },
+        work,
+      );
+      return outcomes;
+    } finally {
+      const wasStored = types.map((_, index) => outcomes[index]?.kind === "stored");
+      for (const one of new Set(types)) {
+        for (const outcome of ["stored", "failed"] as const) {
+          const counts = (other: MemoryType, index: number) =>
+            other === one && wasStored[index] === (outcome === "stored");
+          const count = types.filter(counts).length;
+          if (count > 0) this.#stored(one, count, outcome, started);
+        }
       }
     }
+  }
+
+  /** Counts what was refused before it was tried to store it. */
+  refused(type: CountedType): void {
+    if (this.#enabled) this.#storeCount.add(1, { memory_type: type, outcome: "failed" });
+  }
+
+  #stored(type: MemoryType, count: number, outcome: StoreOutcome, started: number): void {
+    if (!this.#enabled) return;
+    const attributes = { memory_type: type, outcome };
+    this.#storeCount.add(count, attributes);
+    this.#storeLatency.record(performance.now() - started, attributes);
   }
 
   #inSpan<T>(...span: Parameters<typeof inMemorySpan<T>>): Promise<T> {
     const [, , work] = span;
     return this.#enabled ? inMemorySpan(...span) : work();
-  }
-
-  stored(type: MemoryType, count: number, outcome: "stored" | "failed"): void {
-    if (this.#enabled) this.#stored.add(count, { memory_type: type, outcome });
   }
 
   /** Counts an update as done, or as failed where the work throws. */

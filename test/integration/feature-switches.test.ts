@@ -183,8 +183,19 @@ describe("switched off", () => {
       logRecordProcessors: [],
     });
     sdk.start();
+    const memoryNames = () => [...names].filter((name) => name.endsWith("_memory")).sort();
+    const bulkStore = async (client: RunningService["client"], content: string) => {
+      const requests = async function* () {
+        yield { sequence: 1n, memories: [{ ...note, content }] };
+      };
+      for await (const { results } of client.bulkStore(requests())) {
+        expect(results.map(({ error }) => error)).toEqual([undefined]);
+      }
+      return memoryNames();
+    };
     const work = async ({ client }: RunningService, content: string) => {
       names.clear();
+      const byBulk = await bulkStore(client, `${content} in bulk`);
       const { memory } = await client.storeMemory({ memory: { ...note, content } });
       await client.storeConversationTurn({ ...turn, content: `${content} by a turn` });
       await client.recordWorkflowExecution({
@@ -195,14 +206,16 @@ describe("switched off", () => {
       expect((await client.unifiedSearch({ query: content })).results).not.toEqual([]);
       await client.searchProjects({ query: content, project: "p" });
       await client.deleteMemory({ id });
-      return [...names].filter((name) => name.endsWith("_memory")).sort();
+      return { byBulk, all: memoryNames() };
     };
     try {
-      const all = ["create_memory", "delete_memory", "search_memory", "update_memory"];
-      expect(await work(await start({}), "measured")).toEqual(all);
+      expect(await work(await start({}), "measured")).toEqual({
+        byBulk: ["create_memory"],
+        all: ["create_memory", "delete_memory", "search_memory", "update_memory"],
+      });
       await stop();
       const off = await start({ MAHAVISHNU_ENABLE_PERFORMANCE_MONITORING: "false" });
-      expect(await work(off, "unmeasured")).toEqual([]);
+      expect(await work(off, "unmeasured")).toEqual({ byBulk: [], all: [] });
       expect(names.size).toBeGreaterThan(0);
     } finally {
       await sdk.shutdown();

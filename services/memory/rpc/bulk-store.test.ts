@@ -1,12 +1,19 @@
 import { getEventListeners } from "node:events";
 import { create } from "@bufbuild/protobuf";
+import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { DomainError } from "../../../shared/errors.ts";
 import {
   type BulkStoreRequest,
   BulkStoreRequestSchema,
+  MemoryService,
 } from "../../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
-import { bulkStore } from "./bulk-store.ts";
+import { MemoryType } from "../../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
+import { silentLogger } from "../../../shared/logging.ts";
+import { notingMeter } from "../../../test/harness/noting-meter.ts";
+import type { MemoryToStore } from "../memories.ts";
+import { MemoryMetrics } from "../metrics.ts";
+import { bulkStore, bulkStoreHandlers } from "./bulk-store.ts";
 
 const request = (sequence: number) =>
   create(BulkStoreRequestSchema, { sequence: BigInt(sequence) });
@@ -90,5 +97,76 @@ describe("a stream of requests", () => {
       retryAfterMs: 1_000,
     });
     expect(pulled).toBe(1);
+  });
+});
+
+describe("what is counted", () => {
+  const memory = (memoryType: MemoryType, content: string) => ({ memoryType, content });
+  const mixed = [
+    memory(MemoryType.RAG, "a passage"),
+    memory(MemoryType.WORKFLOW, ""),
+    memory(MemoryType.UNSPECIFIED, "of no type"),
+    memory(MemoryType.RAG, "refused"),
+  ];
+
+  async function send(
+    storeMany: (memories: readonly MemoryToStore[]) => ("stored" | "refused")[],
+    memories = mixed,
+  ) {
+    const { meter, noted } = notingMeter();
+    const store = {
+      storeMany: async (_: unknown, many: readonly MemoryToStore[]) =>
+        storeMany(many).map((kind) =>
+          kind === "stored"
+            ? { kind, id: "m", deduplicated: false, embedding: "ready" as const }
+            : { kind, error: new DomainError("unavailable", "DEPENDENCY_UNAVAILABLE", "away") },
+        ),
+    };
+    const metrics = new MemoryMetrics(true, meter);
+    const transport = createRouterTransport(({ service }) => {
+      service(MemoryService, bulkStoreHandlers(store, metrics, silentLogger()));
+    });
+    const client = createClient(MemoryService, transport);
+    async function* requests() {
+      yield { sequence: 1n, memories };
+    }
+    for await (const answer of client.bulkStore(requests())) {
+      const kinds = (noted as [string, unknown, object][]).map(([name, value, attributes]) =>
+        name.endsWith(".count") ? [name, value, attributes] : [name, attributes],
+      );
+      return { noted: kinds, errors: answer.results.map(({ error }) => error?.field), answer };
+    }
+    throw new Error("a request has an acknowledgement");
+  }
+
+  it("every memory by its own type and outcome, those that are not valid too", async () => {
+    const { noted, errors } = await send(() => ["stored", "refused"]);
+    expect(noted).toEqual([
+      ["memory.store.count", 1, { memory_type: "workflow", outcome: "failed" }],
+      ["memory.store.count", 1, { memory_type: "unknown", outcome: "failed" }],
+      ["memory.store.count", 1, { memory_type: "rag", outcome: "stored" }],
+      ["memory.store.latency", { memory_type: "rag", outcome: "stored" }],
+      ["memory.store.count", 1, { memory_type: "rag", outcome: "failed" }],
+      ["memory.store.latency", { memory_type: "rag", outcome: "failed" }],
+    ]);
+    expect(errors).toEqual([
+      undefined,
+      "memories[1].content",
+      "memories[2].memory_type",
+      "memories[3]",
+    ]);
+  });
+
+  it("all of a request as failed that fails as a whole", async () => {
+    const { noted, answer } = await send(() => {
+      throw new DomainError("unavailable", "DEPENDENCY_UNAVAILABLE", "away");
+    });
+    expect(answer.error).toBeDefined();
+    expect(noted).toEqual([
+      ["memory.store.count", 1, { memory_type: "workflow", outcome: "failed" }],
+      ["memory.store.count", 1, { memory_type: "unknown", outcome: "failed" }],
+      ["memory.store.count", 2, { memory_type: "rag", outcome: "failed" }],
+      ["memory.store.latency", { memory_type: "rag", outcome: "failed" }],
+    ]);
   });
 });

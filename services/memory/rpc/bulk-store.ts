@@ -8,11 +8,10 @@ import type {
 import type { Logger } from "../../../shared/logging.ts";
 import { callContext } from "../../../shared/rpc/call-context.ts";
 import { itemError } from "../../../shared/rpc/item-error.ts";
-import { toProtoEmbeddingState } from "../convert.ts";
+import { memoryTypeOf, toProtoEmbeddingState } from "../convert.ts";
 import type { Call } from "../deadline.ts";
 import type { BulkOutcome, Memories, MemoryToStore } from "../memories.ts";
-import type { MemoryMetrics } from "../metrics.ts";
-import { inMemorySpan } from "../spans.ts";
+import type { CountedType, MemoryMetrics } from "../metrics.ts";
 import { callOf } from "./call.ts";
 import { EventQueue } from "./event-queue.ts";
 import { parseMemory } from "./memories.ts";
@@ -29,7 +28,17 @@ type Event =
   | { readonly kind: "failed"; readonly error: unknown }
   | { readonly kind: "stopping" };
 
-export function bulkStoreHandlers(memories: Memories, metrics: MemoryMetrics, logger: Logger) {
+/** A memory that is not valid, by the type that it says. */
+interface Refused {
+  readonly type: CountedType;
+  readonly refusal: InvalidRequestError;
+}
+
+export function bulkStoreHandlers(
+  memories: Pick<Memories, "storeMany">,
+  metrics: MemoryMetrics,
+  logger: Logger,
+) {
   return {
     bulkStore(requests: AsyncIterable<BulkStoreRequest>, context: HandlerContext) {
       const call = callOf(context);
@@ -124,7 +133,7 @@ function stoppingError(): DomainError {
 
 /** Never rejects: what fails the whole request is told in its acknowledgement. */
 async function acknowledge(
-  memories: Memories,
+  memories: Pick<Memories, "storeMany">,
   metrics: MemoryMetrics,
   logger: Logger,
   call: Call,
@@ -139,22 +148,19 @@ async function acknowledge(
     }
     const parsed = told.map((memory, index) => parseItem(memory, `memories[${index}]`));
     const valid = parsed.filter((one): one is MemoryToStore => !("refusal" in one));
-    const outcomes = await inMemorySpan("create_memory", { batch_size: valid.length }, () =>
-      memories.storeMany(call, valid),
-    );
+    for (const one of parsed) if ("refusal" in one) metrics.refused(one.type);
+    const types = valid.map(({ memory }) => memory.memoryType);
+    const outcomes = await metrics.storingMany(types, () => memories.storeMany(call, valid));
     let next = 0;
     const results = parsed.map((one, index) => {
       const outcome: BulkOutcome =
         "refusal" in one
           ? { kind: "refused", error: one.refusal }
           : (outcomes[next++] ?? { kind: "refused", error: new Error("no outcome was told") });
-      const type = "refusal" in one ? "agent" : one.memory.memoryType;
       if (outcome.kind === "refused") {
-        metrics.stored(type, 1, "failed");
         const error = itemError(outcome.error, undefined, { onUnexpected });
         return { error: { ...error, field: error.field || `memories[${index}]` } };
       }
-      metrics.stored(type, 1, "stored");
       const { id, deduplicated, embedding } = outcome;
       return { id, deduplicated, embeddingState: toProtoEmbeddingState(embedding) };
     });
@@ -167,10 +173,13 @@ async function acknowledge(
 function parseItem(
   memory: BulkStoreRequest["memories"][number],
   field: string,
-): MemoryToStore | { readonly refusal: InvalidRequestError } {
+): MemoryToStore | Refused {
   const violations = new Violations();
   const parsed = parseMemory(violations, field, memory);
   return violations.list.length === 0
     ? parsed
-    : { refusal: new InvalidRequestError(violations.list) };
+    : {
+        type: memoryTypeOf(memory.memoryType) ?? "unknown",
+        refusal: new InvalidRequestError(violations.list),
+      };
 }
