@@ -243,7 +243,7 @@ describe("BulkStore", () => {
     expect(answers[1]?.results[0]?.error).toBeUndefined();
   });
 
-  it("carries many small requests without piling up", async () => {
+  it("carries many small requests", async () => {
     const requests = async function* () {
       for (let n = 0; n < 300; n++) {
         yield { sequence: BigInt(n), memories: [agentMemory(`memory ${n}`).memory] };

@@ -64,6 +64,46 @@ describe("a stream of requests", () => {
     expect(getEventListeners(stopping.signal, "abort")).toHaveLength(0);
   });
 
+  it("is read no faster than its requests are stored: four are in flight", async () => {
+    const most = 4;
+    const count = 10;
+    let pulled = 0;
+    async function* requests() {
+      while (pulled < count) {
+        pulled += 1;
+        yield request(pulled);
+      }
+    }
+    const held: (() => void)[] = [];
+    const stream = bulkStore(requests(), {
+      signal,
+      stopping: new AbortController().signal,
+      async store(one) {
+        await new Promise<void>((resolve) => held.push(resolve));
+        return acknowledged(one);
+      },
+    });
+    // Far more turns than an unbounded reader would need for all.
+    const settle = async () => {
+      for (let turn = 0; turn < 10 * count; turn++) await new Promise(setImmediate);
+    };
+    let next = stream.next();
+    await settle();
+    expect([pulled, held.length]).toEqual([most, most]);
+    const seen: bigint[] = [];
+    for (let stored = 1; stored <= count; stored++) {
+      held.shift()?.();
+      const { value } = await next;
+      seen.push(value?.sequence as bigint);
+      next = stream.next();
+      await settle();
+      expect(pulled).toBe(Math.min(count, most + stored));
+      expect(held).toHaveLength(Math.min(most, count - stored));
+    }
+    expect(seen).toEqual(Array.from({ length: count }, (_, n) => BigInt(n + 1)));
+    expect(await next).toEqual({ done: true, value: undefined });
+  });
+
   it("ends with a reason and a delay when the server stops, after telling what it did", async () => {
     const stopping = new AbortController();
     let finish = () => {};
