@@ -247,17 +247,25 @@ describeEachStore("the life of a memory", (_kind, database) => {
   }, 60_000);
 
   it("ends with its ttl, unless it is pinned", async () => {
-    const ttl = { seconds: 1n };
-    const answer = (content: string, more: object) =>
-      suite.client.storeMemory({ memory: { content, memoryType: MemoryType.RAG, ...more }, ttl });
-    const { memory } = await answer("A heron waits by the weir.", {});
-    const id = memory?.id ?? "";
-    expect(memory?.expireTime).toBeDefined();
-    await eventually(async () => !(await idsFound("heron weir")).includes(id));
-    expect((await failure(suite.client.getMemory({ id }))).code).toBe(Code.NotFound);
-    const pinned = await store("A stork waits by the weir.", { pinned: true });
-    expect(pinned.expireTime).toBeUndefined();
-    expect(await idsFound("stork weir")).toContain(pinned.id);
+    // Long enough to be pinned within it.
+    const ttl = { seconds: 5n };
+    const answer = async (content: string) => {
+      const memory = { content, memoryType: MemoryType.RAG };
+      const stored = await suite.client.storeMemory({ memory, ttl });
+      expect(stored.memory?.expireTime).toBeDefined();
+      return stored.memory?.id ?? "";
+    };
+    const keptId = await answer("A stork waits by the weir.");
+    const { memory: pinned } = await suite.client.updateMemory({
+      memory: { id: keptId, pinned: true },
+    });
+    expect(pinned?.expireTime).toBeUndefined();
+    // Stored later, so that when it is gone the time of the pinned one is over, too.
+    const goneId = await answer("A heron waits by the weir.");
+    await eventually(async () => !(await idsFound("heron weir")).includes(goneId));
+    expect((await failure(suite.client.getMemory({ id: goneId }))).code).toBe(Code.NotFound);
+    expect((await suite.client.getMemory({ id: keptId })).memory).toEqual(pinned);
+    expect(await idsFound("stork weir")).toContain(keptId);
   }, 30_000);
 
   it("counts less with age where that is asked for, unless it is pinned", async () => {
