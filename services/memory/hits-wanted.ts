@@ -16,6 +16,13 @@ const agedTimes = 3;
 /** Beside as many hits as are wanted: for those that fold into one, and to know of a next page. */
 const spareHits = 10;
 
+/** As many as a search may ask for. */
+export const mostWanted: HitsWanted = {
+  postgresql: mostHits,
+  session_buddy: mostHits,
+  amongTurns: mostHits,
+};
+
 /**
  * More where a lower hit may come up: turns by their neighbours, anything by its age or by the time
  * that the query names. `turns`: whether there may be any.
@@ -43,4 +50,13 @@ export function hitsWanted(
 
 export function mayFindTurns({ memoryTypes }: Scope): boolean {
   return memoryTypes.length === 0 || memoryTypes.includes("agent");
+}
+
+/** Whether a source that was asked for so many hits may have more that count. */
+export function isCutOff(
+  hits: readonly { readonly score: number }[],
+  asked: number,
+  minScore: number,
+): boolean {
+  return asked < mostHits && hits.length >= asked && hits.every(({ score }) => score >= minScore);
 }

@@ -4,7 +4,7 @@ import type { ConversationStore, TurnContext } from "./conversation-store.ts";
 import { type Call, type PeerCall, remainingMs, within } from "./deadline.ts";
 import { isMismatch } from "./document-writer.ts";
 import { type FeatureSwitches, leftOutOfSearches } from "./feature-switches.ts";
-import { type HitsWanted, hitsWanted, mayFindTurns } from "./hits-wanted.ts";
+import { type HitsWanted, hitsWanted, isCutOff, mayFindTurns, mostWanted } from "./hits-wanted.ts";
 import type { KnownTurns } from "./known-turns.ts";
 import { memoryTypes as allTypes, type MemoryType } from "./memory.ts";
 import { compareRank, type MergedHit, mergeHits, type Place } from "./merge.ts";
@@ -160,18 +160,26 @@ export class UnifiedSearch {
         now,
       },
     };
-    const budgetMs = leftMs(sourceShare);
-    const legs = await Promise.all(
+    const ask = (source: Source, question: Asked) =>
+      askedLeg(source, call, leftMs(sourceShare), (one) => this.#ask(source, one, question));
+    const first = await Promise.all(
       sources.map((source) => {
         const why = skipped.get(source);
-        if (why !== undefined) return skippedLeg(source, why);
-        return askedLeg(source, call, budgetMs, (peerCall) => this.#ask(source, peerCall, asked));
+        return why === undefined ? ask(source, asked) : skippedLeg(source, why);
       }),
     );
+    const isBehind = (hit: Place) => page === undefined || compareRank(hit, page.after) > 0;
+    const most = { ...asked, wanted: mostWanted };
+    // What was written since the page before may hold the places of what follows it.
+    const again = (leg: Leg) =>
+      page !== undefined &&
+      isCutOff(leg.hits, asked.wanted[leg.source], minScore) &&
+      leg.hits.filter(isBehind).length <= limit
+        ? ask(leg.source, most)
+        : leg;
+    const legs = await Promise.all(first.map(again));
     failIfNothingCame(legs);
-    const merged = mergeHits(legs, { minScore });
-    const rest =
-      page === undefined ? merged : merged.filter((hit) => compareRank(hit, page.after) > 0);
+    const rest = mergeHits(legs, { minScore }).filter(isBehind);
     const told = await this.#withContexts(rest.slice(0, limit), question, call, () =>
       leftMs(sourceShare + (1 - sourceShare) * contextShare),
     );

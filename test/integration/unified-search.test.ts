@@ -151,6 +151,79 @@ describeEachStore("unified search over real stores", (_kind, database) => {
     });
   });
 
+  describe("pages while memories are written", () => {
+    const repoId = "colony";
+    // All of one length, so that what is written changes no score of what is there: a query of one
+    // word has no other weights, and lengths count by their mean.
+    const sized = (name: string, times: number) =>
+      Array.from({ length: 10 }, (_, n) => (n < times ? "puffin" : `${name}x${n}`)).join(" ");
+    const query = "puffin";
+    /** Every page by itself; `between` runs after each that leads on. */
+    const pagesOf = async (limit: number, between: (page: number) => Promise<void>) => {
+      const pages: SearchResult[][] = [];
+      let pageToken = "";
+      do {
+        const { results, nextPageToken } = await search(query, { repoId, limit, pageToken });
+        pages.push(results);
+        pageToken = nextPageToken;
+        if (pageToken !== "") await between(pages.length);
+      } while (pageToken !== "" && pages.length < 100);
+      return pages;
+    };
+    const idsOf = (results: readonly SearchResult[]) => results.map(({ id }) => id);
+
+    it("repeat nothing and lose nothing that stayed as it was", async () => {
+      for (let n = 0; n < 30; n++) await store(sized(`old${n}`, 1 + (n % 5)), { repoId });
+      for (let n = 0; n < 12; n++) {
+        await bridge.storeReflection({ content: sized(`note${n}`, 1 + (n % 5)), project: repoId });
+      }
+      await bridgeIsCurrent();
+      const before = (await search(query, { repoId, limit: 100 })).results;
+      expect(before).toHaveLength(42);
+      const touched = new Set<string>();
+      const seen = new Set<string>();
+      const oursBehind = (place: number) => {
+        const one = before.filter(({ id, source }) => !seen.has(id) && source === POSTGRESQL);
+        const { id = "" } = one.at(place) ?? {};
+        touched.add(id);
+        return id;
+      };
+      const pages = await pagesOf(6, async (page) => {
+        // Louder and quieter than everything; what is loud takes the first places by far.
+        for (let n = 0; n < 40; n++) await store(sized(`loud${page}n${n}`, 9), { repoId });
+        await store(sized(`late${page}`, 1), { repoId });
+        if (page > 2) return;
+        for (const { id } of before.slice((page - 1) * 6, page * 6)) seen.add(id);
+        const [was] = before.filter(({ id, source }) => seen.has(id) && source === POSTGRESQL);
+        await client.updateMemory({ memory: { id: was?.id ?? "", metadata: { page } } });
+        await client.deleteMemory({ id: oursBehind(-page) });
+        const id = oursBehind(-page - 3);
+        await client.updateMemory({ memory: { id, content: sized(`new${page}`, 9) } });
+      });
+      const paged = idsOf(pages.flat());
+      expect(new Set(paged).size).toBe(paged.length);
+      const untouched = idsOf(before).filter((id) => !touched.has(id));
+      expect(paged.filter((id) => untouched.includes(id))).toEqual(untouched);
+      expect(touched.size).toBe(4);
+    }, 60_000);
+
+    it("go on behind the last result, whatever becomes of the scores", async () => {
+      const pages = await pagesOf(10, async (page) => {
+        if (page > 4) return;
+        // Shorter ones first, then longer ones: the mean length falls and rises.
+        const words = page < 3 ? "puffin" : sized("long", 1).repeat(12);
+        for (let n = 0; n < 10; n++) await store(`${words} ${page}of${n}`, { repoId });
+        await bridge.storeReflection({ content: `${words} ${page}`, project: repoId });
+        await bridgeIsCurrent();
+      });
+      const all = pages.flat();
+      expect(pages.length).toBeLessThan(100);
+      const places = all.map(({ score }) => score);
+      expect(places).toEqual(places.toSorted((a, b) => b - a));
+      for (const page of pages) expect(new Set(idsOf(page)).size).toBe(page.length);
+    }, 60_000);
+  });
+
   describe("conversations", () => {
     it("are found by what stands beside what matches, and told with what is around", async () => {
       const sessionId = "deploys";

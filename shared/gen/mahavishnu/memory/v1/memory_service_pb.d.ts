@@ -608,10 +608,13 @@ export declare type UnifiedSearchRequest = Message<"mahavishnu.memory.v1.Unified
 
   /**
    * `next_page_token` of the page before, with the same request otherwise. Empty: the first page.
-   * Each page asks the sources again and goes on behind the score and id of the last result, so
-   * that what is written meanwhile does not push a result onto a second page; only what changes
-   * the score of a result itself may. All pages together hold up to about 1,000 results of each
-   * source. Anything else than a token of this request is INVALID_ARGUMENT.
+   * Each page asks the sources again and goes on behind the score and id of the last result. What
+   * keeps its score is so on one page, whatever is written meanwhile; what is new is told where it
+   * ranks behind that place. A result whose score changes between pages may be told twice or not
+   * at all, and writes to the scope that is searched may change every score a little: how rare a
+   * word is and how long texts are there are parts of it. All pages together hold up to about
+   * 1,000 results of each source, and what newly ranks before that place counts among them.
+   * Anything else than a token of this request is INVALID_ARGUMENT.
    *
    * @generated from field: string page_token = 11;
    */
