@@ -18,9 +18,11 @@ export interface MemoryPeers extends AsyncDisposable {
   readonly vectorStoreAddress: string;
   readonly sessionBuddyAddress: string;
   /** Stops one of them; what it kept is there when it is started anew, at the same address. */
-  stop(name: "embedding" | "sessionBuddy"): Promise<void>;
-  restart(name: "embedding" | "sessionBuddy"): Promise<void>;
+  stop(name: PeerName): Promise<void>;
+  restart(name: PeerName): Promise<void>;
 }
+
+type PeerName = "embedding" | "sessionBuddy" | "vectorStore";
 
 /** The real peers of the memory service in this process, over a database, without Ollama. */
 export async function startMemoryPeers(
@@ -58,31 +60,34 @@ export async function startMemoryPeers(
         }),
         { logger },
       ),
+    vectorStore: (port: string) =>
+      createVectorStore(
+        readVectorStoreConfig({
+          env: { ...env, MAHAVISHNU_VECTOR_STORE_PORT: port, MAHAVISHNU_PG_URL: postgresUrl },
+          file: {},
+        }),
+        { logger },
+      ),
   };
   const running = { embedding: await starts.embedding("0") } as Record<keyof typeof starts, App>;
   resources.defer("embedding", () => running.embedding[Symbol.asyncDispose]());
   running.sessionBuddy = await starts.sessionBuddy("0");
   resources.defer("session-buddy", () => running.sessionBuddy[Symbol.asyncDispose]());
-  const vectorStore = await createVectorStore(
-    readVectorStoreConfig({
-      env: { ...env, MAHAVISHNU_VECTOR_STORE_PORT: "0", MAHAVISHNU_PG_URL: postgresUrl },
-      file: {},
-    }),
-    { logger },
-  );
-  resources.use("vector-store", vectorStore);
+  running.vectorStore = await starts.vectorStore("0");
+  resources.defer("vector-store", () => running.vectorStore[Symbol.asyncDispose]());
   const ports = {
     embedding: portOf(running.embedding),
     sessionBuddy: portOf(running.sessionBuddy),
+    vectorStore: portOf(running.vectorStore),
   };
   const owned = resources.move();
   return {
     embeddingAddress: running.embedding.address,
-    vectorStoreAddress: vectorStore.address,
+    vectorStoreAddress: running.vectorStore.address,
     sessionBuddyAddress: running.sessionBuddy.address,
     env: {
       MAHAVISHNU_EMBEDDING_ADDRESS: running.embedding.address,
-      MAHAVISHNU_VECTOR_STORE_ADDRESS: vectorStore.address,
+      MAHAVISHNU_VECTOR_STORE_ADDRESS: running.vectorStore.address,
       MAHAVISHNU_SESSION_BUDDY_ADDRESS: running.sessionBuddy.address,
     },
     async stop(name) {

@@ -1,8 +1,8 @@
-import type { Client } from "@connectrpc/connect";
-import { createClient } from "@connectrpc/connect";
+import { type Client, Code, createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually, startService } from "../../services/memory/testing/running-service.ts";
 import { failure, fieldsOf } from "../../services/memory/testing/service-suite.ts";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import type { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import {
@@ -280,5 +280,30 @@ describeEachStore("unified search over real stores", (_kind, database) => {
       await peers.restart("sessionBuddy");
       await eventually(async () => (await search("walrus")).sourceReports[1]?.status === OK);
     });
+  });
+
+  describe("a vector store that is gone", () => {
+    it("fails the search of PostgreSQL alone, and leaves that of both to the bridge", async () => {
+      await bridge.storeReflection({ content: "A capybara shares its pond with everyone." });
+      await bridgeIsCurrent();
+      await peers.stop("vectorStore");
+      const error = await failure(search("capybara pond", { sources: [POSTGRESQL] }));
+      expect(error.code).toBe(Code.Unavailable);
+      expect(error.findDetails(ErrorInfoSchema)[0]?.reason).toBe("ALL_SOURCES_FAILED");
+      expect(error.findDetails(RetryInfoSchema)[0]?.retryDelay).toMatchObject({ seconds: 1n });
+      const both = await search("capybara pond", { sources: [POSTGRESQL, SESSION_BUDDY] });
+      expect(both.sourceReports).toMatchObject([
+        { source: POSTGRESQL, status: FAILED, resultCount: 0 },
+        { source: SESSION_BUDDY, status: OK },
+      ]);
+      expect(both.sourceReports[0]?.message).not.toBe("");
+      expect(both.results[0]).toMatchObject({
+        content: "A capybara shares its pond with everyone.",
+        foundIn: [SESSION_BUDDY],
+        memoryId: "",
+      });
+      await peers.restart("vectorStore");
+      await eventually(async () => (await search("walrus")).sourceReports[0]?.status === OK);
+    }, 60_000);
   });
 });
