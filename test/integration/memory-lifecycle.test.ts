@@ -11,6 +11,8 @@ import { contentHash } from "../../shared/hash.ts";
 import { MemorySuite } from "../harness/memory-suite.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
+const { SESSION_BUDDY } = Source;
+
 describeEachStore("the life of a memory", (_kind, database) => {
   const suite = new MemorySuite(database);
   const { store, tablesThatHold } = suite;
@@ -244,6 +246,30 @@ describeEachStore("the life of a memory", (_kind, database) => {
       }),
     );
     expect(repeated.code).toBe(Code.NotFound);
+  }, 60_000);
+
+  it("leaves what Session-Buddy was told of it there, and nothing of it in PostgreSQL", async () => {
+    const insight = "Kakapo4712 nests are counted at dusk.";
+    const telling = await store(`Noted.\n\n★ Insight ─────\n${insight}\n─────`);
+    const found = async () =>
+      (await suite.client.unifiedSearch({ query: insight }, { timeoutMs: 5_000 })).results.filter(
+        ({ content }) => content.includes("Kakapo4712"),
+      );
+    await eventually(async () =>
+      (await found()).some(({ content, foundIn }) => content === insight && foundIn.length === 2),
+    );
+    const insightId = (await found()).find(({ content }) => content === insight)?.memoryId ?? "";
+    for (const id of [telling.id, insightId]) {
+      expect((await suite.client.deleteMemory({ id })).deleted).toBe(true);
+    }
+    expect(await found()).toMatchObject([
+      { content: insight, source: SESSION_BUDDY, foundIn: [SESSION_BUDDY], memoryId: "" },
+    ]);
+    // Marks of deletion name an id until no write of it can be on its way any more.
+    await suite.postgres.query("update memory_outbox set available_at = now()");
+    await eventually(
+      async () => (await tablesThatHold("Kakapo4712", telling.id, insightId)).length === 0,
+    );
   }, 60_000);
 
   it("ends with its ttl, unless it is pinned", async () => {
