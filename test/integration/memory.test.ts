@@ -116,13 +116,22 @@ describeEachStore("memory with its real peers", (_kind, database) => {
       await say("The rollout of the payment gateway is done.", { sessionId, repoId });
     }
     const query = "payment gateway rollout";
+    // Louder than both, more than a search of one asks for, and left out by each narrowing.
+    for (let n = 0; n < 40; n++) {
+      const place = { sessionId: "session-c", repoId: "repo-c", agentId: "agent-3" };
+      await say(`Payment gateway rollout, payment gateway rollout ${n}.`, place);
+    }
+    const [loudest] = await contentsOf(query, { limit: 1 });
+    expect(loudest).toContain("Payment gateway rollout, payment");
     const one = { limit: 1 };
     for (const narrowing of [
       { sessionId: "session-b" },
       { repoId: "repo-b" },
       { sessionId: "session-a", repoId: "repo-a", agentId: "agent-1" },
     ]) {
-      expect(await contentsOf(query, { ...one, ...narrowing })).toHaveLength(1);
+      expect(await contentsOf(query, { ...one, ...narrowing })).toEqual([
+        "The rollout of the payment gateway is done.",
+      ]);
     }
     expect(await contentsOf(query, { sessionId: "session-a", repoId: "repo-b" })).toEqual([]);
     expect(await contentsOf(query, { memoryTypes: [MemoryType.RAG] })).toEqual([]);
