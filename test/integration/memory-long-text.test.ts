@@ -12,7 +12,7 @@ import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { MemorySuite } from "../harness/memory-suite.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
-describeEachStore("the life of a memory", (_kind, database) => {
+describeEachStore("a long text in memory", (_kind, database) => {
   const suite = new MemorySuite(database);
   const { store, tablesThatHold } = suite;
 

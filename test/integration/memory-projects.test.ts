@@ -5,7 +5,7 @@ import { DependencyType } from "../../shared/gen/mahavishnu/sessionbuddy/v1/proj
 import { MemorySuite } from "../harness/memory-suite.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
-describeEachStore("the life of a memory", (_kind, database) => {
+describeEachStore("related projects with the real bridge", (_kind, database) => {
   const suite = new MemorySuite(database);
   const { store } = suite;
 
