@@ -8,6 +8,10 @@ import {
 import { drain, rejection } from "../../shared/rpc/testing/conditions.ts";
 import { document, ServiceSuite } from "./testing/service-suite.ts";
 
+function deep(levels: number): object {
+  return levels === 0 ? {} : { a: deep(levels - 1) };
+}
+
 describe("vector-store", () => {
   const suite = new ServiceSuite();
   const { newTenant } = suite;
@@ -20,6 +24,7 @@ describe("vector-store", () => {
           document(`text ${sequence} ${i}`, { id: `${sequence}-${i}` }),
         );
         if (sequence === 7) documents[3] = { content: "no type" };
+        if (sequence === 8) documents[3] = document("nested", { metadata: deep(300) as never });
         yield create(BulkUpsertRequestSchema, {
           sequence: BigInt(sequence),
           collection: sequence === 20 ? "others" : sequence === 21 ? "memories" : "",
@@ -39,10 +44,13 @@ describe("vector-store", () => {
     expect(of(7)?.results.map((one) => one.error === undefined)).toEqual(
       Array.from({ length: 10 }, (_, i) => i !== 3),
     );
-    expect((await suite.client.countDocuments({}, tenant)).count).toBe(379n);
+    expect(of(8)?.results.map((one) => one.error?.field ?? "")).toEqual(
+      Array.from({ length: 10 }, (_, i) => (i === 3 ? "documents[3].metadata" : "")),
+    );
+    expect((await suite.client.countDocuments({}, tenant)).count).toBe(378n);
     const { items: again } = await drain(suite.client.bulkUpsert(requests(), tenant));
     expect(again).toHaveLength(40);
-    expect((await suite.client.countDocuments({}, tenant)).count).toBe(379n);
+    expect((await suite.client.countDocuments({}, tenant)).count).toBe(378n);
   });
 
   test("a cancelled bulk stream ends, and the server goes on", async () => {

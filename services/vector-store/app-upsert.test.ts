@@ -54,6 +54,7 @@ describe("vector-store", () => {
       [document("meta", { metadata: { "x\0": 1 } }), "metadata"],
       [document("meta", { metadata: { a: "x".repeat(65_536) } }), "metadata"],
       [document("meta", { metadata: deep(33) as never }), "metadata"],
+      [document("deeper", { metadata: deep(300) as never }), "metadata"],
       [document("time", { createTime: { seconds: 253_402_300_800n, nanos: 0 } }), "create_time"],
       [document("time", { expireTime: { seconds: 0n, nanos: -1 } }), "expire_time"],
     ];

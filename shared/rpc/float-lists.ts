@@ -50,17 +50,24 @@ export function messageCodec(schema: DescMessage): MessageCodec {
   return codec;
 }
 
+/**
+ * Messages within messages: two for a level of JSON, one for a level of a filter. By default they are
+ * 100, and a request with one document that is nested deeper would be refused as a whole, before
+ * anybody could say which it is.
+ */
+const reading = { recursionLimit: 1_000 };
+
 function codecOf(schema: DescMessage): MessageCodec {
   const plan = planOf(schema, new Map());
   // Floats are little-endian on the wire.
   const encode: MessageCodec["encode"] = (message) => writeMessage(schema, message);
   if (plan.steps.length === 0 || hasListInMap(schema) || endianness() !== "LE") {
-    return { decode: (bytes) => fromBinary(schema, bytes), encode };
+    return { decode: (bytes) => fromBinary(schema, bytes, reading), encode };
   }
   const twin = twinOf(schema);
   return {
     decode(bytes) {
-      const message = fromBinary(twin, bytes);
+      const message = fromBinary(twin, bytes, reading);
       const found: FoundList[] = [];
       find(message as Fields, plan, found);
       read(found);
