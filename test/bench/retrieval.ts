@@ -2,27 +2,33 @@
  * How much of what answers a question is found: recall and mean reciprocal rank of search by
  * vector, by text, by both, and of UnifiedSearch, over the running services.
  *
- * `node test/bench/retrieval.ts [--data=PATH] [--kinds] [--json]`
+ * `node test/bench/retrieval.ts [--data=PATH] [--split] [--kinds] [--json]`
  *
  * Without --data on a small labelled set of our own; with it on BEAM's 100K chats, PATH being a
  * clone of github.com/mohammadtavakoli78/BEAM or its folder chats/100K. Each conversation is a
- * tenant of its own, so that a question is asked within one conversation. The method stands in
- * docs/retrieval-evaluation.md.
+ * tenant of its own, so that a question is asked within one conversation. With --split every second
+ * session is told to Session-Buddy instead, as reflections, so that what answers a question stands
+ * in two stores and UnifiedSearch has to merge. The method stands in docs/retrieval-evaluation.md.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient } from "@connectrpc/connect";
+import { makeFile } from "../../services/session-buddy/testing/session-buddy-files.ts";
 import { EmbeddingService } from "../../shared/gen/mahavishnu/embedding/v1/embedding_service_pb.js";
 import { EmbeddingTask } from "../../shared/gen/mahavishnu/embedding/v1/model_pb.js";
 import { Role } from "../../shared/gen/mahavishnu/memory/v1/conversation_pb.js";
 import { EmbeddingState } from "../../shared/gen/mahavishnu/memory/v1/memory_pb.js";
 import { MemoryService } from "../../shared/gen/mahavishnu/memory/v1/memory_service_pb.js";
 import { SourceStatus } from "../../shared/gen/mahavishnu/memory/v1/search_pb.js";
+import { SessionBuddyService } from "../../shared/gen/mahavishnu/sessionbuddy/v1/sessionbuddy_service_pb.js";
 import {
   SearchMode,
   VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import { Resources } from "../../shared/lifecycle.ts";
+import { Resources, sleep } from "../../shared/lifecycle.ts";
 import { tenantHeader } from "../../shared/rpc/tenant.ts";
 import { startBenchPlatform } from "./platform-on.ts";
 import { beamSet } from "./retrieval/beam-set.ts";
@@ -33,15 +39,19 @@ import { ownSet } from "./retrieval/own-set.ts";
 const { values: args } = parseArgs({
   options: {
     data: { type: "string" },
+    split: { type: "boolean", default: false },
     kinds: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
 
-const ways = ["vector", "text", "hybrid", "unified"] as const;
-type Way = (typeof ways)[number];
+type Way = "vector" | "text" | "hybrid" | "unified";
+/** The others see one store only. */
+const ways: readonly Way[] = args.split ? ["unified"] : ["vector", "text", "hybrid", "unified"];
 const limit = 10;
 const timeoutMs = 60_000;
+/** What a reflection may hold; a turn that holds more stays a turn. */
+const mostOfReflection = 64 * 1_024;
 /** Conversations that are stored at the same time; the turns of one follow each other. */
 const storedAtOnce = 4;
 
@@ -49,6 +59,7 @@ interface Services {
   readonly memory: Client<typeof MemoryService>;
   readonly vectorStore: Client<typeof VectorStoreService>;
   readonly embedding: Client<typeof EmbeddingService>;
+  readonly bridge: Client<typeof SessionBuddyService>;
 }
 
 interface Row {
@@ -59,14 +70,20 @@ interface Row {
   readonly measures: Measures;
 }
 
-/** Stores a conversation; the ids of the memories of its turns, by place. */
+/** Stores a conversation; the ids of the memories or reflections of its turns, by place. */
 async function store(
-  { memory }: Services,
+  { memory, bridge }: Services,
   { name, sessions }: LabelledConversation,
 ): Promise<string[]> {
   const ids: string[] = [];
+  const headers = { [tenantHeader]: tenantOf(name) };
   for (const [index, session] of sessions.entries()) {
     for (const { role, content, time } of session) {
+      if (args.split && index % 2 === 1 && Buffer.byteLength(content) <= mostOfReflection) {
+        const { id } = await bridge.storeReflection({ content }, { headers, timeoutMs });
+        ids.push(id);
+        continue;
+      }
       const { memoryId, embeddingState } = await memory.storeConversationTurn(
         {
           agentId: "evaluation",
@@ -75,13 +92,23 @@ async function store(
           content,
           ...(time === undefined ? {} : { createTime: timestampFromDate(time) }),
         },
-        { headers: { [tenantHeader]: tenantOf(name) }, timeoutMs },
+        { headers, timeoutMs },
       );
       if (embeddingState !== EmbeddingState.READY) throw new Error("a turn was not embedded");
       ids.push(memoryId);
     }
   }
+  if (args.split) await bridgeHasVectors(bridge);
   return ids;
+}
+
+async function bridgeHasVectors(bridge: Services["bridge"]): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    const { indexedRecords, totalRecords } = await bridge.getStatus({}, { timeoutMs });
+    if (indexedRecords >= totalRecords) return;
+    await sleep(100);
+  }
+  throw new Error("the bridge did not make its vectors");
 }
 
 function tenantOf(name: string): string {
@@ -98,7 +125,7 @@ async function find(services: Services, way: Way, name: string, query: string): 
     );
     const all = sourceReports.every(({ status }) => status === SourceStatus.OK);
     if (!all) throw new Error(sourceReports.map(({ message }) => message).join("; "));
-    return results.map(({ memoryId }) => memoryId);
+    return results.map(({ memoryId, id }) => memoryId || id);
   }
   const task = EmbeddingTask.SEARCH_QUERY;
   const { embeddings } = await services.embedding.embed({ task, texts: [query] }, options);
@@ -118,7 +145,11 @@ async function find(services: Services, way: Way, name: string, query: string): 
 
 const conversations = args.data === undefined ? ownSet() : beamSet(args.data);
 await using resources = new Resources();
-const bench = await startBenchPlatform();
+const folder = mkdtempSync(join(tmpdir(), "mahavishnu-bench-"));
+resources.defer("folder", () => rmSync(folder, { recursive: true, force: true }));
+const file = join(folder, "reflection.duckdb");
+if (args.split) await makeFile(file, "adapter");
+const bench = await startBenchPlatform(args.split ? { MAHAVISHNU_SESSION_BUDDY_FILE: file } : {});
 resources.use("platform", bench);
 const connect = (name: string) => {
   const transport = bench.platform.connect(name);
@@ -129,6 +160,7 @@ const services: Services = {
   memory: createClient(MemoryService, connect("memory")),
   vectorStore: createClient(VectorStoreService, connect("vector-store")),
   embedding: createClient(EmbeddingService, connect("embedding")),
+  bridge: createClient(SessionBuddyService, connect("session-buddy")),
 };
 const { models } = await services.embedding.listModels({}, { timeoutMs });
 const model = models.find(({ isDefault }) => isDefault)?.name ?? "";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { instantNow } from "../../services/vector-store/instant.ts";
 import { describeEachStore } from "../harness/postgres.ts";
-import { collection, newDocument, vectorOf } from "./document-store-samples.ts";
+import { collection, newDocument, searchOf, vectorOf } from "./document-store-samples.ts";
 import { DocumentStoreSuite } from "./document-store-suite.ts";
 
 describeEachStore("document store", (_, database) => {
@@ -33,11 +33,20 @@ describeEachStore("document store", (_, database) => {
       tenant,
       newDocument("gone by content", { id: "a", expireTime, vector }),
       newDocument("gone by id", { id: "b", expireTime, vector }),
-      newDocument("here", { id: "c", vector }),
+      newDocument("staying", { id: "c", vector }),
     );
     expect(await idsOf(tenant)).toEqual(["c"]);
     expect(await suite.store.get(tenant, collection, ["a", "b", "c"], false)).toHaveLength(1);
     expect(await suite.store.count(tenant, collection, undefined)).toBe(1n);
+    const text = "gone staying content";
+    for (const by of [
+      { mode: "vector", vector },
+      { mode: "text", text },
+      { mode: "hybrid", vector, text },
+    ] as const) {
+      const hits = await suite.store.search(tenant, collection, searchOf(by));
+      expect(hits.map(({ document }) => document.id)).toEqual(["c"]);
+    }
     expect(
       await write(
         tenant,

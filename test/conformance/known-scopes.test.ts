@@ -172,6 +172,14 @@ describeEachStore("scopes that are remembered", (kind, database) => {
       [ids],
     );
     expect((await search(vectorOf(4), { limit: 5 })).ids).toHaveLength(5);
+    const words = { text: ids.map((id) => id.replace("d", "number")).join(" ") };
+    for (const by of [
+      { mode: "text", ...words },
+      { mode: "hybrid", vector: vectorOf(4), ...words },
+    ] as const) {
+      const found = (await hits(by, { limit: 50 })).map((hit) => hit.document.id);
+      expect(found.filter((id) => ids.includes(id))).toEqual([]);
+    }
     const all = Array.from({ length: rows - 10 }, (_, i) => `d${i}`);
     await other.delete(tenant, collection, { by: "ids", ids: all });
     expect((await search(vectorOf(4), { limit: 30 })).ids.length).toBeGreaterThan(5);
