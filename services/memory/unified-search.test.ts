@@ -81,6 +81,40 @@ describe("one question", () => {
     expect(suite.peers.bridgeSearches[0]?.vector?.values).toHaveLength(4);
   });
 
+  it("is embedded once, however many searches come of it", async () => {
+    await tell();
+    const query = "binary unnest yesterday";
+    const asked = suite.peers.embedCalls;
+    await search({ query });
+    expect(suite.peers.embedCalls).toBe(asked + 1);
+    expect(suite.peers.embedded.filter((text) => text === query)).toHaveLength(1);
+    // All times and the one that is named.
+    expect(suite.peers.vectorStore.searches).toHaveLength(2);
+    const all = [...suite.peers.vectorStore.searches, ...suite.peers.bridgeSearches];
+    expect(all.map(({ vector }) => vector?.values[3])).toEqual(all.map(() => query.length));
+    expect(all).toHaveLength(3);
+  });
+
+  it("goes to both at the same time", async () => {
+    await tell();
+    const store = Promise.withResolvers<void>();
+    const bridge = Promise.withResolvers<void>();
+    // Each answers only once the other is asked.
+    suite.peers.vectorStore.beforeSearch = () => {
+      store.resolve();
+      return bridge.promise;
+    };
+    suite.peers.beforeBridgeSearch = () => {
+      bridge.resolve();
+      return store.promise;
+    };
+    const { sourceReports } = await search({}, 10_000);
+    expect(sourceReports).toMatchObject([
+      { source: POSTGRESQL, status: OK, resultCount: 2 },
+      { source: SESSION_BUDDY, status: OK, resultCount: 1 },
+    ]);
+  });
+
   it("asks for more than is wanted only where a lower hit may come up", async () => {
     const asked = async (more: object) => {
       await search({ limit: 40, ...more });

@@ -45,6 +45,8 @@ export class FakePeers {
   readonly bridgeSearches: Parameters<
     ServiceImpl<typeof SessionBuddyService>["searchReflections"]
   >[0][] = [];
+  /** Runs before every search of the bridge is answered. */
+  beforeBridgeSearch: () => Promise<void> = async () => {};
   readonly groups: ProjectGroup[] = [];
   readonly dependencies: ProjectDependency[] = [];
   /** How often embedding was asked. */
@@ -54,7 +56,10 @@ export class FakePeers {
   readonly transports: PeerTransports;
 
   constructor() {
-    const guarded = <T>(peer: keyof PeerTransports, answer: (request: T) => object) => {
+    const guarded = <T>(
+      peer: keyof PeerTransports,
+      answer: (request: T) => object | Promise<object>,
+    ) => {
       return async (request: T, { signal }: { signal: AbortSignal }) => {
         if (peer === "embedding") this.embedCalls++;
         await this.#behave(peer, signal);
@@ -142,8 +147,9 @@ export class FakePeers {
     };
   }
 
-  #searchBridge(request: FakePeers["bridgeSearches"][number]) {
+  async #searchBridge(request: FakePeers["bridgeSearches"][number]) {
     this.bridgeSearches.push(request);
+    await this.beforeBridgeSearch();
     return {
       hits: [...this.delivered.values()].map((insight, index) => ({
         record: {

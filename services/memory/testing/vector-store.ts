@@ -35,6 +35,8 @@ export class FakeVectorStore {
   losesAnswers = false;
   /** Runs before every write. */
   beforeWrite: (vectorsOnly: boolean) => Promise<void> = async () => {};
+  /** Runs before every search is answered. */
+  beforeSearch: () => Promise<void> = async () => {};
   /** Of each write, whether it said so. */
   readonly idsWereNew: boolean[] = [];
   /** How many ids each read asked for. */
@@ -119,6 +121,7 @@ export class FakeVectorStore {
         const foreign = this.model !== "" && request.model !== this.model;
         if (request.vector !== undefined && foreign) throw mismatch();
         this.searches.push(request);
+        await this.beforeSearch();
         const words = request.text.toLowerCase().split(/\W+/);
         const hits = this.#of(requestHeader).flatMap((document) => {
           const text = document.content.toLowerCase();
