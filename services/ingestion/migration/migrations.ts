@@ -296,7 +296,9 @@ function outcomeOf(
 }
 
 function toCallerError(signal: AbortSignal, failure: unknown): unknown {
-  const reason: unknown = signal.aborted ? signal.reason : failure;
+  // What ended it comes first: the signal may have been aborted since, to end what was left of it.
+  const ended = failure instanceof StopRequest || !signal.aborted;
+  const reason: unknown = ended ? failure : signal.reason;
   if (!(reason instanceof StopRequest)) return failure;
   if (reason.why === "interrupted") return stopping(failure);
   if (reason.why === "lost") return new DomainError("aborted", "CONFLICT", reason.message);
