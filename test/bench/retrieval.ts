@@ -52,8 +52,11 @@ const limit = 10;
 const timeoutMs = 60_000;
 /** What a reflection may hold; a turn that holds more stays a turn. */
 const mostOfReflection = 64 * 1_024;
-/** Conversations that are stored at the same time; the turns of one follow each other. */
-const storedAtOnce = 4;
+/**
+ * Conversations that are stored at the same time; the turns of one follow each other. The bridge is
+ * asked once it has the vectors of all.
+ */
+const storedAtOnce = args.split ? 1 : 4;
 
 interface Services {
   readonly memory: Client<typeof MemoryService>;

@@ -54,6 +54,18 @@ describeEachStore("a process that stands still past its lease, and goes on", (_,
     return rows;
   }
 
+  /** Resolves when what was on its way is written: a write that has begun is not taken back. */
+  async function atRest(): Promise<void> {
+    let before = -1;
+    for (let tries = 0; tries < 100; tries++) {
+      const { length } = await stored();
+      if (length === before) return;
+      before = length;
+      await sleep(300);
+    }
+    throw new Error("writing does not come to rest");
+  }
+
   async function statusOf({ client }: IngestionProcess, ingestionId: string) {
     return (await client.getIngestion({ ingestionId })).ingestion?.status;
   }
@@ -90,6 +102,7 @@ describeEachStore("a process that stands still past its lease, and goes on", (_,
         break;
       }
       await reached;
+      await atRest();
       first.signal("SIGSTOP");
       const second = await scene.startBeside();
       release();
@@ -135,6 +148,7 @@ describeEachStore("a process that stands still past its lease, and goes on", (_,
       const { reached, release } = scene.holdAfter(3);
       const stopped = migrate(first).catch((error: unknown) => ConnectError.from(error));
       await reached;
+      await atRest();
       first.signal("SIGSTOP");
       const second = await scene.startBeside();
       release();
