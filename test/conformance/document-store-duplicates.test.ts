@@ -26,6 +26,7 @@ describeEachStore("document store", (_, database) => {
       newDocument("same"),
       newDocument("same", { agentId: "a" }),
       newDocument("same", { repoId: "a" }),
+      newDocument("same", { workflowId: "a" }),
       newDocument("same", { memoryType: "agent" }),
       newDocument("same", { dedupScope: "named:x" }),
       newDocument("same", { dedupScope: "named:owner:" }),

@@ -96,7 +96,7 @@ export const documentArbitrary: fc.Arbitrary<(position: number) => NewDocument> 
           agentId: agentId || undefined,
           workflowId: workflowId || undefined,
           repoId: repoId || undefined,
-          id: `${idStem}${position}`,
+          id: `${idStem}#${position}`,
           metadata: JSON.stringify(metadata),
         }),
   );

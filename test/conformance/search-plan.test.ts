@@ -121,9 +121,9 @@ describeEachStore("search planner", (_, database) => {
       const { rows } = await postgres.query<{ id: string }>(text, parameters.values);
       return rows.map((row) => row.id);
     };
-    const explained = async (plan: NearestPlan) => {
+    const explained = async (plan: NearestPlan, tenant = "large") => {
       const query = searchOf({ mode: "vector", vector: queries[0] ?? [] }, { limit: 20 });
-      const { text, parameters } = searchStatement(table, "large", query, plan, undefined);
+      const { text, parameters } = searchStatement(table, tenant, query, plan, undefined);
       const { rows } = await postgres.query<{ "QUERY PLAN": string }>(
         `explain (costs off) ${text}`,
         parameters.values,
@@ -175,6 +175,10 @@ describeEachStore("search planner", (_, database) => {
       expect(byIndex).toContain(`Index Scan using ${table.name}_vector`);
       const byScan = await explained({ by: "scan" });
       expect(byScan).not.toContain(`${table.name}_vector`);
+      // A tenant that is a small part of the table is found by a btree, not by reading all of it.
+      const ofFew = await explained({ by: "scan" }, "small");
+      expect(ofFew).toMatch(/Index (Only )?Scan (using|on) /);
+      expect(ofFew).not.toContain("Seq Scan");
     });
 
     test("never finds fewer than there are, however far from the query they lie", async () => {
