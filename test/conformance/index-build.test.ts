@@ -257,6 +257,7 @@ describeEachStore("index builds", (kind, database) => {
         build: AsyncGenerator<IndexProgress>,
         owner: PostgresDocumentStore,
         caller: AbortController,
+        name: string,
       ) => Promise<unknown>,
     ): Promise<{ table: string; name: string }> {
       const { name, table } = await filled(20);
@@ -275,12 +276,25 @@ describeEachStore("index builds", (kind, database) => {
         }
         expect(phases.at(-1)).toMatch(/^waiting for writers/);
         expect((await indexesOf(table)).map((one) => one.name)).toContain(`${table}_vector_new`);
-        await end(build, owner, caller);
+        await end(build, owner, caller, name);
       });
       await expect.poll(() => indexesOf(table), { timeout: 20_000 }).toEqual(inUse(table));
       await owner[Symbol.asyncDispose]();
       return { name, table };
     }
+
+    test("let others search and write meanwhile", async () => {
+      await heldUp(async (build, _, caller, name) => {
+        const vector = randomVector(3, 1);
+        const by = searchOf({ mode: "vector", vector });
+        expect(await store.search(tenant, name, by)).toHaveLength(10);
+        const documents = [newDocument("meanwhile", { id: "meanwhile", vector })];
+        await store.write(tenant, { collection: name, model, documents });
+        expect(await store.count(tenant, name, undefined)).toBe(21n);
+        caller.abort(new Error("cancelled"));
+        await rejection(build.next());
+      });
+    });
 
     test("end when the caller cancels, and leave nothing", async () => {
       const { name } = await heldUp(async (build, _, caller) => {
