@@ -1,10 +1,12 @@
 import type { Comparison } from "./rounded-query.ts";
-import { parts, Threshold } from "./threshold.ts";
+import { parts, rangeOf, reachedBy } from "./threshold.ts";
 import { blockRows, columnBytes, queriesAtOnce, type VectorRows } from "./vector-rows.ts";
 
 /** Bounds are between these, or count as if they were. */
-const leastBound = -1;
-const mostBound = 1.5;
+const range = rangeOf(-1, 1.5);
+
+/** They are counted in single precision, which may take one for a little higher. */
+const margin = 0.01;
 
 /** Below every similarity. */
 export const nothingBeyond = -2;
@@ -18,14 +20,11 @@ export interface ScannedQuery {
 /** How near the rows of a memory can be at most to the queries of one pass, by what they are rounded to. */
 export class BoundScan {
   readonly #memory: VectorRows;
-  readonly #threshold: Threshold;
   /** Rows that were compared. */
   #size = 0;
 
   constructor(memory: VectorRows) {
     this.#memory = memory;
-    const counts = () => new Uint32Array(memory.buffer, memory.at.counts, parts);
-    this.#threshold = new Threshold(leastBound, mostBound, counts);
   }
 
   /**
@@ -115,17 +114,16 @@ export class BoundScan {
 
   /** So high that the bounds of `most` rows or a few more reach it, of query `n` of the pass. */
   reachedBy(n: number, most: number): number {
-    const { at, bounds } = this.#memory;
-    const { least, scale } = this.#threshold;
-    this.#threshold.clear();
+    const { at, bounds, buffer } = this.#memory;
+    const counts = new Uint32Array(buffer, at.counts, parts).fill(0);
     let floor = Number.NEGATIVE_INFINITY;
     this.#eachBlock((from, rows) => {
       const values = this.#memory.boundAt(n, from);
-      bounds.count(values, inFours(rows), floor, at.counts, parts, least, scale);
+      bounds.count(values, inFours(rows), floor, at.counts, parts, range.least, range.scale);
       // What is below what so many rows of the first ones reach need not be counted among the others.
-      if (from === 0 && rows > most) floor = this.#threshold.reachedBy(most);
+      if (from === 0 && rows > most) floor = reachedBy(counts, most, range, margin);
     });
-    return this.#threshold.reachedBy(most);
+    return reachedBy(counts, most, range, margin);
   }
 
   /** Rows whose bound is at least so high, and the highest bound of the others. */

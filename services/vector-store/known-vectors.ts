@@ -50,8 +50,8 @@ export const comparedError = (dimension: number) => dimension * 2 ** -23 + 1e-6;
  * largest error of a component, where the query has few of them. What may be among the nearest is
  * then compared in full, in double precision.
  *
- * Where there are many, they are compared first along the axes on which they differ most, a sixth of
- * the components, and only those with all components that may be near by that.
+ * Where there are many, they are compared first along the axes on which they differ most, about a
+ * sixth of the components, and only those with all components that may be near by that.
  */
 export class KnownVectors {
   readonly dimension: number;

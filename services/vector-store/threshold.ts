@@ -2,44 +2,59 @@
 export const parts = 2_048;
 
 /** Of a part: more than what stands at its lower end can be below it by rounding. */
-const margin = 0.01;
+const margin = 1e-6;
 
-/** Counts numbers, so as to tell without sorting them one that at least so many reach. */
-export class Threshold {
+/** A range of numbers in parts, which are counted one by one. */
+export interface CountedRange {
   readonly least: number;
   /** Parts for 1. */
   readonly scale: number;
-  readonly #counts: () => Uint32Array;
+}
 
-  /**
-   * For numbers of this range; `add` does not count one outside of it. `counts` is where they are
-   * counted, where another one does that too.
-   */
-  constructor(least: number, most: number, counts?: () => Uint32Array) {
-    this.least = least;
-    this.scale = (parts - 1) / (most - least);
-    const own = new Uint32Array(counts === undefined ? parts : 0);
-    this.#counts = counts ?? (() => own);
+export function rangeOf(least: number, most: number): CountedRange {
+  return { least, scale: (parts - 1) / (most - least) };
+}
+
+/**
+ * At least `k` of the numbers that were counted are not below it; the least of the range where there
+ * are fewer. `margin` is more than the part of a part by which rounding may have counted too high.
+ */
+export function reachedBy(
+  counts: Uint32Array,
+  k: number,
+  { least, scale }: CountedRange,
+  margin: number,
+): number {
+  let reached = 0;
+  for (let part = parts - 1; part > 0; part--) {
+    reached += counts[part] as number;
+    if (reached >= k) return least + (part - margin) / scale;
+  }
+  return least;
+}
+
+/** Counts numbers, so as to tell without sorting them one that at least so many reach. */
+export class Threshold {
+  readonly #counts = new Uint32Array(parts);
+  readonly #range: CountedRange;
+
+  /** For numbers of this range; one outside of it is not counted. */
+  constructor(least: number, most: number) {
+    this.#range = rangeOf(least, most);
   }
 
   clear(): void {
-    this.#counts().fill(0);
+    this.#counts.fill(0);
   }
 
   add(value: number): void {
-    const counts = this.#counts();
-    const part = ((value - this.least) * this.scale) | 0;
-    counts[part] = (counts[part] as number) + 1;
+    const { least, scale } = this.#range;
+    const part = ((value - least) * scale) | 0;
+    this.#counts[part] = (this.#counts[part] as number) + 1;
   }
 
   /** At least `k` of the numbers are not below it; the least of the range where there are fewer. */
   reachedBy(k: number): number {
-    const counts = this.#counts();
-    let reached = 0;
-    for (let part = parts - 1; part > 0; part--) {
-      reached += counts[part] as number;
-      if (reached >= k) return this.least + (part - margin) / this.scale;
-    }
-    return this.least;
+    return reachedBy(this.#counts, k, this.#range, margin);
   }
 }

@@ -9,8 +9,8 @@ export const blockRows = 1_024;
 /** Queries that are compared by one pass over all rows. */
 export const queriesAtOnce = 4;
 
-/** A number of each row of a block. */
-const column = 4 * blockRows;
+/** A number of each row of a block: columns stand so far apart. */
+export const columnBytes = 4 * blockRows;
 
 /** Of a row of 8 bits: what one step is, and how long what the rounding took away is. */
 const columnsOfCoarse = 2;
@@ -72,9 +72,9 @@ export class VectorRows {
       vector: 4 * length,
       lead: 4 * leadLength,
       axes: 4 * leadLength * length,
-      products: queriesAtOnce * column,
+      products: queriesAtOnce * columnBytes,
       counts: 4 * parts,
-      gathered: column,
+      gathered: columnBytes,
       beyond: 16,
       blocks: 0,
     };
@@ -169,12 +169,9 @@ export class VectorRows {
 
   #columnAt(n: number, row: number): number {
     const rows = blockRows * (5 * this.length + this.leadLength);
-    return this.#blockAt(row) + rows + n * column + 4 * (row % blockRows);
+    return this.#blockAt(row) + rows + n * columnBytes + 4 * (row % blockRows);
   }
 }
-
-/** The distance between columns. */
-export const columnBytes = column;
 
 /** What a row takes: a vector of 32 bits and of 8, along the axes of 8 bits, and its numbers. */
 export function rowBytes(length: number, leadLength: number): number {
