@@ -9,7 +9,8 @@ import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { vectorOf } from "../../test/conformance/document-store-samples.ts";
 import { testDatabase } from "../../test/harness/postgres.ts";
 import { readConfig } from "./config.ts";
-import { document, model, refusal, ServiceSuite, start, until } from "./testing/service-suite.ts";
+import { start, until } from "./testing/running-store.ts";
+import { document, model, refusal, ServiceSuite } from "./testing/service-suite.ts";
 
 describe("vector-store", () => {
   const suite = new ServiceSuite();

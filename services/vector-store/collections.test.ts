@@ -1,20 +1,15 @@
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { BadRequestSchema, ErrorInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
-import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import { Distance, IndexKind } from "../../shared/gen/mahavishnu/vectorstore/v1/collection_pb.js";
 import {
   SearchMode,
-  VectorStoreService,
+  type VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import { sleep } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
-import { drain, rejection } from "../../shared/rpc/testing/conditions.ts";
+import { drain } from "../../shared/rpc/testing/conditions.ts";
 import { testDatabase } from "../../test/harness/postgres.ts";
-import { createApp } from "./app.ts";
-import { readConfig } from "./config.ts";
+import { startedClient } from "./testing/running-store.ts";
+import { refusal } from "./testing/service-suite.ts";
 
 let stack: AsyncDisposableStack;
 let client: Client<typeof VectorStoreService>;
@@ -23,36 +18,12 @@ beforeAll(async () => {
   stack = new AsyncDisposableStack();
   const database = await testDatabase("pglite");
   stack.defer(() => database.close());
-  const config = readConfig({
-    env: {
-      MAHAVISHNU_PG_URL: database.url,
-      MAHAVISHNU_VECTOR_STORE_PORT: "0",
-      MAHAVISHNU_VECTOR_STORE_PROBE_INTERVAL_MS: "20",
-      MAHAVISHNU_VECTOR_STORE_MAX_COLLECTIONS: "6",
-      MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE: "10",
-    },
-    file: {},
+  client = await startedClient(stack, database.url, {
+    MAHAVISHNU_VECTOR_STORE_MAX_COLLECTIONS: "6",
+    MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE: "10",
   });
-  const app = stack.use(await createApp(config, { logger: silentLogger() }));
-  const transport = stack.use(createGrpcTransport({ address: app.address }));
-  client = createClient(VectorStoreService, transport);
-  const health = createClient(Health, transport);
-  const { SERVING } = HealthCheckResponse_ServingStatus;
-  for (let tries = 0; (await health.check({})).status !== SERVING; tries++) {
-    if (tries === 400) throw new Error("it does not serve");
-    await sleep(50);
-  }
 });
 afterAll(() => stack.disposeAsync());
-
-async function refusal(call: Promise<unknown>) {
-  const error = ConnectError.from(await rejection(call));
-  const [info] = error.findDetails(ErrorInfoSchema);
-  const fields = error
-    .findDetails(BadRequestSchema)
-    .flatMap((one) => one.fieldViolations.map((violation) => violation.field));
-  return { code: error.code, reason: info?.reason, metadata: info?.metadata, fields };
-}
 
 const tenantA = { headers: { "x-mahavishnu-tenant": "a" } };
 const tenantB = { headers: { "x-mahavishnu-tenant": "b" } };

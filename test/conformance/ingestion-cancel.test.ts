@@ -102,50 +102,16 @@ describeIngestion((scene) => {
   it("stops when the call is cancelled", async () => {
     await scene.folder.plant({ "a.md": "# A\n" });
     scene.peers.onEmbed = () => new Promise(() => {});
-    const stop = new AbortController();
-    const call = scene.service.client.ingestRepository(
-      { path: scene.folder.path, repoId: "repo" },
-      { signal: stop.signal },
-    );
-    let id = "";
-    await expect(
-      (async () => {
-        for await (const { progress } of call) {
-          id = progress?.ingestionId ?? "";
-          stop.abort();
-        }
-      })(),
-    ).rejects.toMatchObject({ code: Code.Canceled });
-    let last: IngestionProgress | undefined;
-    for await (const { progress } of scene.service.client.watchIngestion({ ingestionId: id })) {
-      last = progress;
-    }
-    expect(last).toMatchObject({ status: CANCELLED });
+    const id = await scene.abandoned();
+    expect(await scene.followed(id)).toMatchObject({ status: CANCELLED });
   });
 
   it("goes on without the call that asked for it where it is detached", async () => {
     await scene.folder.plant({ "a.md": "# A\n" });
     const held = Promise.withResolvers<void>();
     scene.peers.onEmbed = () => held.promise;
-    const stop = new AbortController();
-    const call = scene.service.client.ingestRepository(
-      { path: scene.folder.path, repoId: "repo", detached: true },
-      { signal: stop.signal },
-    );
-    let id = "";
-    await expect(
-      (async () => {
-        for await (const { progress } of call) {
-          id = progress?.ingestionId ?? "";
-          stop.abort();
-        }
-      })(),
-    ).rejects.toMatchObject({ code: Code.Canceled });
+    const id = await scene.abandoned({ detached: true });
     held.resolve();
-    let last: IngestionProgress | undefined;
-    for await (const { progress } of scene.service.client.watchIngestion({ ingestionId: id })) {
-      last = progress;
-    }
-    expect(last).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+    expect(await scene.followed(id)).toMatchObject({ status: COMPLETED, chunksStored: 1n });
   });
 });

@@ -1,9 +1,11 @@
-import { afterEach, beforeEach } from "vitest";
+import { Code } from "@connectrpc/connect";
+import { afterEach, beforeEach, expect } from "vitest";
 import {
   type IngestionProgress,
   IngestionStatus,
 } from "../../shared/gen/mahavishnu/ingestion/v1/ingestion_pb.js";
 import { newId } from "../../shared/ids.ts";
+import { rejection } from "../../shared/rpc/testing/conditions.ts";
 import { describeEachStore, type TestDatabase } from "../harness/postgres.ts";
 import { FakePeers } from "./ingestion-peers.ts";
 import {
@@ -62,6 +64,35 @@ export class IngestionTestScene {
     client = this.service.client,
   ): Promise<IngestionProgress> {
     return ingest(client, { path: this.folder.path, repoId: "repo", ...request });
+  }
+
+  /** Follows an ingestion to its end; what was told last. */
+  async followed(ingestionId: string): Promise<IngestionProgress | undefined> {
+    let last: IngestionProgress | undefined;
+    for await (const { progress } of this.service.client.watchIngestion({ ingestionId })) {
+      last = progress;
+    }
+    return last;
+  }
+
+  /** Begins an ingestion, and leaves the call as soon as it tells of it; its id. */
+  async abandoned(request: { readonly detached?: boolean } = {}): Promise<string> {
+    const stop = new AbortController();
+    const call = this.service.client.ingestRepository(
+      { path: this.folder.path, repoId: "repo", ...request },
+      { signal: stop.signal },
+    );
+    let id = "";
+    const left = await rejection(
+      (async () => {
+        for await (const { progress } of call) {
+          id = progress?.ingestionId ?? "";
+          stop.abort();
+        }
+      })(),
+    );
+    expect(left).toMatchObject({ code: Code.Canceled });
+    return id;
   }
 
   /** Starts an ingestion whose embedder waits; `release` lets it go on. */

@@ -34,11 +34,7 @@ describeIngestion((scene) => {
     scene.service = await scene.start();
     const { ingestions } = await scene.service.client.listIngestions({});
     expect(ingestions).toHaveLength(1);
-    let last: IngestionProgress | undefined;
-    const ingestionId = ingestions[0]?.id ?? "";
-    for await (const { progress } of scene.service.client.watchIngestion({ ingestionId })) {
-      last = progress;
-    }
+    const last = await scene.followed(ingestions[0]?.id ?? "");
     // What the first process stored counts as stored by this ingestion.
     expect(last).toMatchObject({ status: COMPLETED, chunksStored: 2n, chunksUnchanged: 0n });
     expect(scene.peers.calls.embeddedTexts).toBe(2);
@@ -61,11 +57,7 @@ describeIngestion((scene) => {
           JSON.stringify({ include: [], exclude: [], chunkSize: 512, chunkOverlap: 0 }),
         ],
       );
-    let last: IngestionProgress | undefined;
-    for await (const { progress } of scene.service.client.watchIngestion({ ingestionId: dead })) {
-      last = progress;
-    }
-    expect(last).toMatchObject({ status: COMPLETED, chunksStored: 1n });
+    expect(await scene.followed(dead)).toMatchObject({ status: COMPLETED, chunksStored: 1n });
   });
 
   it("ends what nobody can go on with", async () => {

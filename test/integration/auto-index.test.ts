@@ -1,13 +1,9 @@
-import { type Client, createClient } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createApp } from "../../services/vector-store/app.ts";
-import { readConfig } from "../../services/vector-store/config.ts";
-import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
+import { startedClient } from "../../services/vector-store/testing/running-store.ts";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
-import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
-import { silentLogger } from "../../shared/logging.ts";
+import type { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { vectorOf } from "../conformance/document-store-samples.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
@@ -26,26 +22,11 @@ describeEachStore("an index that is built by itself", (kind, database) => {
   });
   afterAll(() => stack.disposeAsync());
 
-  async function start() {
-    const config = readConfig({
-      env: {
-        MAHAVISHNU_PG_URL: database().url,
-        MAHAVISHNU_VECTOR_STORE_PORT: "0",
-        MAHAVISHNU_VECTOR_STORE_PROBE_INTERVAL_MS: "20",
-        MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE: String(exactScope),
-        MAHAVISHNU_VECTOR_STORE_AUTO_INDEX: "on",
-        MAHAVISHNU_SHUTDOWN_GRACE_MS: "1000",
-      },
-      file: {},
+  const start = () =>
+    startedClient(stack, database().url, {
+      MAHAVISHNU_VECTOR_STORE_EXACT_SCOPE: String(exactScope),
+      MAHAVISHNU_VECTOR_STORE_AUTO_INDEX: "on",
     });
-    const app = stack.use(await createApp(config, { logger: silentLogger() }));
-    const transport = stack.use(createGrpcTransport({ address: app.address }));
-    const watch = createClient(Health, transport).watch({ service: VectorStoreService.typeName });
-    for await (const { status } of watch) {
-      if (status === HealthCheckResponse_ServingStatus.SERVING) break;
-    }
-    return createClient(VectorStoreService, transport);
-  }
 
   async function fill(from: number, to: number): Promise<void> {
     const documents = Array.from({ length: to - from }, (_, i) => ({

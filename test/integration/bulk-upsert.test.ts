@@ -1,9 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createApp } from "../../services/vector-store/app.ts";
-import { readConfig } from "../../services/vector-store/config.ts";
-import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
+import { startedClient } from "../../services/vector-store/testing/running-store.ts";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
 import {
   type DocumentSchema,
@@ -13,12 +11,10 @@ import {
   type BulkUpsertRequest,
   BulkUpsertRequestSchema,
   type BulkUpsertResponse,
-  VectorStoreService,
+  type VectorStoreService,
 } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { sleep } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { vectorOf } from "../conformance/document-store-samples.ts";
 import { describeEachStore } from "../harness/postgres.ts";
 
@@ -48,17 +44,7 @@ describeEachStore("bulk upsert over the wire", (kind, database) => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    const config = readConfig({
-      env: { MAHAVISHNU_PG_URL: database().url, MAHAVISHNU_VECTOR_STORE_PORT: "0" },
-      file: {},
-    });
-    const app = stack.use(await createApp(config, { logger: silentLogger() }));
-    const transport = stack.use(createGrpcTransport({ address: app.address }));
-    const service = VectorStoreService.typeName;
-    for await (const { status } of createClient(Health, transport).watch({ service })) {
-      if (status === HealthCheckResponse_ServingStatus.SERVING) break;
-    }
-    client = createClient(VectorStoreService, transport);
+    client = await startedClient(stack, database().url);
     other = database().open({ poolSize: 2 });
   });
   afterAll(() => stack.disposeAsync());

@@ -1,15 +1,11 @@
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createApp } from "../../services/vector-store/app.ts";
-import { readConfig } from "../../services/vector-store/config.ts";
+import { startedClient } from "../../services/vector-store/testing/running-store.ts";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../shared/gen/google/rpc/error_details_pb.js";
-import { Health, HealthCheckResponse_ServingStatus } from "../../shared/gen/health/v1/health_pb.js";
 import { MemoryType } from "../../shared/gen/mahavishnu/type/v1/memory_type_pb.js";
-import { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
+import type { VectorStoreService } from "../../shared/gen/mahavishnu/vectorstore/v1/vectorstore_service_pb.js";
 import { sleep } from "../../shared/lifecycle.ts";
-import { silentLogger } from "../../shared/logging.ts";
 import type { Postgres } from "../../shared/postgres/postgres.ts";
-import { createGrpcTransport } from "../../shared/rpc/client.ts";
 import { drain, rejection } from "../../shared/rpc/testing/conditions.ts";
 import { vectorOf } from "../conformance/document-store-samples.ts";
 import { describeEachStore } from "../harness/postgres.ts";
@@ -49,26 +45,7 @@ describeEachStore("limits of the vector store", (kind, database) => {
   });
   afterAll(() => stack.disposeAsync());
 
-  async function start(env: Record<string, string>): Promise<StoreClient> {
-    const config = readConfig({
-      env: {
-        MAHAVISHNU_PG_URL: database().url,
-        MAHAVISHNU_VECTOR_STORE_PORT: "0",
-        MAHAVISHNU_VECTOR_STORE_PROBE_INTERVAL_MS: "20",
-        MAHAVISHNU_SHUTDOWN_GRACE_MS: "1000",
-        ...env,
-      },
-      file: {},
-    });
-    const app = stack.use(await createApp(config, { logger: silentLogger() }));
-    const transport = stack.use(createGrpcTransport({ address: app.address }));
-    const service = VectorStoreService.typeName;
-    const watch = createClient(Health, transport).watch({ service });
-    for await (const { status } of watch) {
-      if (status === HealthCheckResponse_ServingStatus.SERVING) break;
-    }
-    return createClient(VectorStoreService, transport);
-  }
+  const start = (env: Record<string, string>) => startedClient(stack, database().url, env);
 
   /** Nobody reads or writes memories while `during` runs. */
   async function locked<T>(during: () => Promise<T>): Promise<T> {
